@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 )
 
@@ -10,11 +11,14 @@ import (
 // one after the other. drivertest holds what every driver must do.
 //
 // An error that the owner of a server may see and act on is a fault; all
-// others are internal.
+// others are internal. Every method but Spawn, Destroy and Machines reports
+// fault.NotFound for a machine that the host does not have.
 type Driver interface {
 	// Spawn makes a machine and powers it on. It returns once the hypervisor
 	// runs it, not once the guest answers. ctx bounds the spawn, not the life
-	// of the machine. When it fails, nothing of the machine remains.
+	// of the machine. When it fails, nothing of the machine remains. A taken
+	// port of the interface's address is ErrAddressInUse, a full disk
+	// fault.NoSpace; to spawn a machine that exists is an error.
 	Spawn(ctx context.Context, m Machine) error
 
 	// Start powers on a machine that is off. Starting a running one does
@@ -25,16 +29,16 @@ type Driver interface {
 	// it is still on when grace is over. Stopping a stopped one does nothing.
 	Stop(ctx context.Context, id string, grace Grace) error
 
-	// Reboot restarts a running machine: soft asks the guest and falls back to
-	// hard; hard resets it with its devices as they are.
+	// Reboot restarts a machine: within grace the guest may shut itself down
+	// (ACPI), after it, the machine is reset with its devices as they are. A
+	// machine that is off is started.
 	Reboot(ctx context.Context, id string, grace Grace) error
 
 	// Destroy removes a machine, running or not, and all that it had on the
 	// host. Destroying one that does not exist does nothing.
 	Destroy(ctx context.Context, id string) error
 
-	// Power reports whether a machine runs. It reports fault.NotFound if the
-	// host has no such machine.
+	// Power reports whether a machine runs.
 	Power(ctx context.Context, id string) (Power, error)
 
 	// Machines lists the ids of all machines the host has, running or not.
@@ -46,7 +50,8 @@ type Driver interface {
 
 	// AttachDisk plugs a disk into a machine, running or not; a running guest
 	// sees it at once, as a virtio disk whose serial is the disk's, cut to 20
-	// bytes. It stays plugged over a stop and start.
+	// bytes. It stays plugged over a stop and start. Attaching one that is
+	// attached does nothing.
 	AttachDisk(ctx context.Context, id string, d Disk) error
 
 	// DetachDisk unplugs a disk and returns once the host has let go of its
@@ -59,6 +64,10 @@ type Driver interface {
 	// at first, machines that went off while nobody listened.
 	Events(ctx context.Context) <-chan Event
 }
+
+// ErrAddressInUse says that a machine's address has a port that something
+// else on the host listens on: spawning with another address may work.
+var ErrAddressInUse = errors.New("address in use")
 
 // Grace is how long a guest may take to shut down by itself, in seconds.
 // Zero means by force at once.
