@@ -6,11 +6,11 @@ import (
 )
 
 // maxDepth bounds how deep a query may nest, and maxTerms how many terms it
-// may have: gertty asks for up to a hundred commits at once, and SQLite takes
-// expressions at most a thousand deep.
+// may have: gertty asks for a hundred commits at once, and negates every
+// project that it is subscribed to.
 const (
 	maxDepth = 50
-	maxTerms = 600
+	maxTerms = 1000
 )
 
 // Parse reads a query. The empty query is an empty And, which every change

@@ -53,7 +53,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"a)":                       `unexpected ")" in query`,
 		"a OR":                     "query ends too early",
 		"OR a":                     `unexpected "OR" in query`,
-		"a AND AND b":              `unexpected "AND" in query`,
+		"a AND OR b":               `unexpected "OR" in query`,
 		"-":                        "query ends too early",
 		"status:":                  "operator status: needs a value",
 		"status: open":             "operator status: needs a value",

@@ -1,0 +1,90 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const quarantinePrefix = "incoming-"
+
+// Quarantine returns the same repository with a new object directory beside
+// its own, where received objects stay until Release, and a function that
+// throws the directory away; it must be called in the end.
+func (r *Repo) Quarantine() (*Repo, func(), error) {
+	dir, err := os.MkdirTemp(filepath.Join(r.path, "objects"), quarantinePrefix)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make quarantine: %w", err)
+	}
+	q := *r
+	q.quarantine = dir
+	return &q, func() { _ = os.RemoveAll(dir) }, nil
+}
+
+// smallPack is the number of objects below which a pack is exploded into loose
+// objects, as git's receive-pack does (transfer.unpackLimit).
+const smallPack = 100
+
+// Receive reads a pack of the given number of objects, checks every object
+// (fsck), and stores them. Deltas against objects that the repository has are
+// resolved. A pack larger than limit bytes is refused.
+func (r *Repo) Receive(ctx context.Context, pack io.Reader, objects uint32, limit int64) error {
+	size := fmt.Sprintf("--max-input-size=%d", limit)
+	if objects < smallPack {
+		return r.pipe(ctx, pack, io.Discard, "unpack-objects", "-q", "--strict", size)
+	}
+	return r.pipe(ctx, pack, io.Discard, "index-pack", "--stdin", "--fix-thin", "--strict", size)
+}
+
+// Connected reports whether everything that tips reach is there, taking what
+// the branches reach for granted.
+func (r *Repo) Connected(ctx context.Context, tips []string) error {
+	stdin := strings.NewReader(strings.Join(tips, "\n") + "\n")
+	return r.pipe(ctx, stdin, io.Discard, "rev-list", "--objects", "--stdin", "--not", "--branches", "--quiet")
+}
+
+// Release moves the objects out of quarantine into the repository.
+func (r *Repo) Release() error {
+	var files, packs []string
+	err := filepath.WalkDir(r.quarantine, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+		case filepath.Ext(path) == ".idx":
+			packs = append(packs, path) // last: an index without its pack is an error to readers
+		default:
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("release objects: %w", err)
+	}
+	for _, path := range append(files, packs...) {
+		if err := r.release(path); err != nil {
+			return fmt.Errorf("release objects: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Repo) release(path string) error {
+	name, err := filepath.Rel(r.quarantine, path)
+	if err != nil {
+		return err
+	}
+	target := filepath.Join(r.path, "objects", name)
+	err = os.Rename(path, target)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(target), 0o700); err == nil {
+			err = os.Rename(path, target)
+		}
+	}
+	return err
+}
