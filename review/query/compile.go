@@ -1,7 +1,6 @@
 package query
 
 import (
-	"strconv"
 	"strings"
 	"time"
 )
@@ -21,8 +20,8 @@ type Label struct {
 
 // Condition is a compiled query.
 type Condition struct {
-	// Where is a boolean expression over a row c of changes. Its parameters
-	// are $1 to $N, each used once, in order.
+	// Where is a boolean expression over a row c of changes, with a ? for
+	// each of Args.
 	Where string
 	Args  []any
 	// Limit is the smallest number of changes asked for by limit:N, or 0.
@@ -39,8 +38,8 @@ func Compile(e Expr, env Env) (Condition, error) {
 	return Condition{Where: c.sql.String(), Args: c.args, Limit: c.limit}, nil
 }
 
-// compiler writes SQL from left to right, so that parameters are numbered in
-// the order in which they appear.
+// compiler writes SQL from left to right, so that the arguments are in the
+// order of their marks.
 type compiler struct {
 	env     Env
 	sql     strings.Builder
@@ -102,19 +101,10 @@ func (c *compiler) term(t Term) error {
 	return compile(c, t.Value)
 }
 
-// write appends SQL in parentheses; each ? becomes the next parameter.
+// write appends SQL in parentheses, with an argument for each ? in it.
 func (c *compiler) write(sql string, args ...any) error {
-	c.sql.WriteByte('(')
-	for part := range strings.SplitAfterSeq(sql, "?") {
-		text, parameter := strings.CutSuffix(part, "?")
-		c.sql.WriteString(text)
-		if parameter {
-			c.args = append(c.args, args[0])
-			args = args[1:]
-			c.sql.WriteString("$" + strconv.Itoa(len(c.args)))
-		}
-	}
-	c.sql.WriteByte(')')
+	c.sql.WriteString("(" + sql + ")")
+	c.args = append(c.args, args...)
 	return nil
 }
 

@@ -6,8 +6,8 @@
 // hold values with spaces. See
 // https://gerrit-review.googlesource.com/Documentation/user-search.html
 //
-// The package knows the review server's tables but opens no database: Compile
-// gives the store a condition with parameters.
+// The package knows the tables of the review server but opens no database:
+// Language.Compile makes a condition for review.Service.Search.
 package query
 
 import (
