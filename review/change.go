@@ -10,9 +10,9 @@ type Status string
 
 // The statuses.
 const (
-	New       Status = "NEW"
-	Merged    Status = "MERGED"
-	Abandoned Status = "ABANDONED"
+	StatusNew       Status = "NEW"
+	StatusMerged    Status = "MERGED"
+	StatusAbandoned Status = "ABANDONED"
 )
 
 // Change is one commit under review, through all its patch sets.
@@ -37,7 +37,7 @@ type Change struct {
 }
 
 // Open reports whether the change awaits review or submission.
-func (c *Change) Open() bool { return c.Status == New }
+func (c *Change) Open() bool { return c.Status == StatusNew }
 
 // Triplet is Gerrit's PROJECT~BRANCH~CHANGE-ID, not escaped.
 func (c *Change) Triplet() string { return c.Project + "~" + c.Branch + "~" + c.ID }

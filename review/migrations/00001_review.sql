@@ -16,7 +16,7 @@ CREATE TABLE accounts (
 	admin         INTEGER NOT NULL DEFAULT 0,
 	service       INTEGER NOT NULL DEFAULT 0,
 	active        INTEGER NOT NULL DEFAULT 1,
-	http_password TEXT NOT NULL DEFAULT '',   -- hex SHA-256 of a random token; '' for none
+	http_password TEXT NOT NULL DEFAULT '',   -- bcrypt of its SHA-256; '' for none
 	registered    INTEGER NOT NULL
 );
 
