@@ -37,7 +37,11 @@ func ConfigDrive(dir string, i Instance) (image []byte, err error) {
 	if err := pack(tree, disk, size); err != nil {
 		return nil, fmt.Errorf("make config drive: %w", err)
 	}
-	return os.ReadFile(disk)
+	if image, err = os.ReadFile(disk); err != nil {
+		return nil, err
+	}
+	// A drive hands out whole blocks; the last file may not fill its last one.
+	return append(image, make([]byte, -len(image)&(blockSize-1))...), nil
 }
 
 // blockSize of a CD-ROM.

@@ -32,6 +32,7 @@ func drive(t *testing.T, i metadata.Instance) string {
 	dir := t.TempDir()
 	image, err := metadata.ConfigDrive(dir, i)
 	require.NoError(t, err)
+	require.Zero(t, len(image)%2048, "a drive has whole blocks only")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "files left over")
