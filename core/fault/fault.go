@@ -27,6 +27,7 @@ const (
 	Gone                      // 410: the API was removed in this microversion
 	TooLarge                  // 413: body or resource over a limit of size
 	Unsupported               // 415: media type
+	Unprocessable             // 422: well-formed, but it names what does not exist
 	OverQuota                 // 403 or 413: the project's quota is used up
 	Unavailable               // 503: try again later
 	NoSpace                   // 507 or 413: the host's disk is full
