@@ -75,6 +75,7 @@ type Service struct {
 	locks  locks
 	events hub
 	logins logins
+	gates  gates
 }
 
 // New opens the review server's state in config.Dir and finishes what a crash

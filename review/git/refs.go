@@ -9,6 +9,11 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // Zero stands for a ref that does not exist.
@@ -186,4 +191,17 @@ func (r *Repo) Apply(ctx context.Context, updates []Update) error {
 	}
 	_, err := r.run(ctx, &commands, "update-ref", "--stdin")
 	return err
+}
+
+// Tip is what a ref names, or "" if it does not exist. It is read in process.
+func (r *Repo) Tip(ref string) (string, error) {
+	storage := filesystem.NewStorage(osfs.New(r.path), cache.NewObjectLRU(0))
+	found, err := storage.Reference(plumbing.ReferenceName(ref))
+	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read ref %s: %w", ref, err)
+	}
+	return found.Hash().String(), nil
 }
