@@ -2,7 +2,6 @@ package image
 
 import (
 	"html"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,23 +14,15 @@ import (
 // Prefix is where the service is mounted.
 const Prefix = "/image"
 
-// APIConfig is what NewAPI is made of. Everything is required but Metrics.
-type APIConfig struct {
-	Service *Service
-	Tokens  httpapi.Tokens
-	Log     *slog.Logger
-	Metrics *httpapi.Metrics
-}
-
 type api struct{ service *Service }
 
-// NewAPI serves the Image API v2 under Prefix. Requests carry whole images:
-// a server must not limit how long one may take.
-func NewAPI(config APIConfig) http.Handler {
+// Handler returns the HTTP API, to be mounted at Prefix. Requests carry whole
+// images: a server must not limit how long one may take.
+func (s *Service) Handler() http.Handler {
 	a := httpapi.New(httpapi.Config{
-		Name: "image", Prefix: Prefix, Log: config.Log, Tokens: config.Tokens, Metrics: config.Metrics, WriteError: writeError,
+		Name: "image", Prefix: Prefix, Log: s.log, Tokens: s.config.Tokens, Metrics: s.config.Metrics, WriteError: writeError,
 	})
-	h := &api{config.Service}
+	h := &api{s}
 	a.HandlePublic("GET /{$}", versions(http.StatusMultipleChoices))
 	a.HandlePublic("GET /versions", versions(http.StatusOK))
 	for pattern, methods := range h.routes() {

@@ -14,6 +14,9 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/members"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/image"
 )
 
 func TestTheVersionsAreShownWithoutAToken(t *testing.T) {
@@ -234,8 +237,8 @@ func TestTenantsSeeOnlyWhatIsTheirsOrShown(t *testing.T) {
 			response, body := c.do(t, "beta", request[0], "/v2/images/"+id+request[1], request[2], "Content-Type", kind)
 			assert.Equal(t, http.StatusNotFound, response.StatusCode, "%v: %s", request, body)
 		}
-		_, err := c.Open(t.Context(), "beta", id)
-		require.Error(t, err)
+		_, err := c.Get(t.Context(), image.Caller{Project: "beta"}, id)
+		assert.Equal(t, fault.NotFound, fault.KindOf(err))
 	}
 	for _, id := range []string{public.ID, community.ID} {
 		assert.Equal(t, id, c.show(t, "beta", id).ID)

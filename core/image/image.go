@@ -22,6 +22,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi"
 )
 
 // The states of an image.
@@ -77,17 +78,22 @@ type Caller struct {
 	Admin   bool
 }
 
-// Config is what a Service is made of. All of it is required.
+// Config is what a Service is made of. Everything is required but Metrics.
 type Config struct {
 	Dir string // where the database and the images' files are kept
 	Log *slog.Logger
+
+	// Tokens tells the API who calls, Metrics counts its requests.
+	Tokens  httpapi.Tokens
+	Metrics *httpapi.Metrics
 }
 
 // Service keeps images. Its methods may be called concurrently.
 type Service struct {
-	store store
-	files files
-	log   *slog.Logger
+	config Config
+	store  store
+	files  files
+	log    *slog.Logger
 }
 
 // New opens the service in its directory and clears away what uploads and
@@ -98,7 +104,7 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: store{handle}, files: files{config.Dir}, log: config.Log}
+	s := &Service{config: config, store: store{handle}, files: files{config.Dir}, log: config.Log}
 	if err := s.recover(ctx); err != nil {
 		_ = handle.Close()
 		return nil, err
@@ -269,12 +275,13 @@ func (s *Service) SetActive(ctx context.Context, caller Caller, id string, activ
 	return err
 }
 
-// Open returns the bytes of an active image that the project may see; the
-// caller closes them. They are an *os.File, which may be linked to (by its
-// Name) to keep the bytes beyond the life of the image. It reports
-// fault.NotFound, or fault.Conflict if the image is not active.
-func (s *Service) Open(ctx context.Context, project, id string) (io.ReadCloser, error) {
-	img, err := s.Get(ctx, Caller{Project: project}, id)
+// Open returns the bytes of an active image; the caller closes them. It does
+// not ask who may see the image. The bytes are an *os.File that is never
+// written to again: a link to it (by its Name) keeps them beyond the life of
+// the image. It reports fault.NotFound, or fault.Conflict if the image is not
+// active.
+func (s *Service) Open(ctx context.Context, id string) (io.ReadCloser, error) {
+	img, err := s.Get(ctx, Caller{Admin: true}, id)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ type cloud struct {
 
 func open(t *testing.T, dir string) *image.Service {
 	t.Helper()
-	service, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard})
+	service, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard, Tokens: tokens{}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, service.Close()) })
 	return service
@@ -54,7 +54,7 @@ func open(t *testing.T, dir string) *image.Service {
 
 func serve(tb testing.TB, service *image.Service) cloud {
 	tb.Helper()
-	server := httptest.NewServer(image.NewAPI(image.APIConfig{Service: service, Tokens: tokens{}, Log: discard}))
+	server := httptest.NewServer(service.Handler())
 	tb.Cleanup(server.Close)
 	return cloud{service, server.URL + image.Prefix}
 }

@@ -223,7 +223,7 @@ func TestAnImageDeletedInMidUploadLeavesNothing(t *testing.T) {
 
 func TestARestartClearsWhatWasCutShort(t *testing.T) {
 	dir := t.TempDir()
-	s, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard})
+	s, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard, Tokens: tokens{}})
 	require.NoError(t, err)
 	kept, half := queued(t, s), queued(t, s)
 	require.NoError(t, s.Upload(t.Context(), alpha, kept, strings.NewReader("kept")))
@@ -242,7 +242,7 @@ func TestARestartClearsWhatWasCutShort(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, image.Queued, img.Status)
 	assert.NoFileExists(t, orphan)
-	file, err := reborn.Open(t.Context(), "alpha", kept)
+	file, err := reborn.Open(t.Context(), kept)
 	require.NoError(t, err)
 	defer file.Close()
 	content, err := io.ReadAll(file)
@@ -257,11 +257,11 @@ func TestARestartClearsWhatWasCutShort(t *testing.T) {
 func TestALinkedFileOutlivesItsImage(t *testing.T) {
 	s := open(t, t.TempDir())
 	id := queued(t, s)
-	_, err := s.Open(t.Context(), "alpha", id)
+	_, err := s.Open(t.Context(), id)
 	assert.Equal(t, fault.Conflict, fault.KindOf(err), "an image without data: %v", err)
 	require.NoError(t, s.Upload(t.Context(), alpha, id, strings.NewReader("bytes")))
 
-	opened, err := s.Open(t.Context(), "alpha", id)
+	opened, err := s.Open(t.Context(), id)
 	require.NoError(t, err)
 	defer opened.Close()
 	link := filepath.Join(t.TempDir(), "link")
@@ -289,7 +289,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func BenchmarkUpload(b *testing.B) {
 	const size = 256 << 20
-	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard})
+	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard, Tokens: tokens{}})
 	require.NoError(b, err)
 	defer s.Close()
 	b.SetBytes(size)
@@ -304,7 +304,7 @@ func BenchmarkUpload(b *testing.B) {
 
 func BenchmarkDownload(b *testing.B) {
 	const size = 256 << 20
-	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard})
+	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard, Tokens: tokens{}})
 	require.NoError(b, err)
 	defer s.Close()
 	img, err := s.Create(b.Context(), alpha, image.Image{DiskFormat: "raw", ContainerFormat: "bare"})
