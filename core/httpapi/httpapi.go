@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -54,17 +55,37 @@ type API struct {
 // New makes an API without routes: it answers everything with fault.NotFound.
 func New(config Config) *API {
 	a := &API{config: config, mux: http.NewServeMux()}
-	a.HandlePublic("/", func(http.ResponseWriter, *http.Request) error {
-		return fault.New(fault.NotFound, "The resource could not be found.")
-	})
+	a.HandlePublic("/", a.unknown)
 	return a
+}
+
+func noResource(http.ResponseWriter, *http.Request) error {
+	return fault.New(fault.NotFound, "The resource could not be found.")
+}
+
+// unknown answers what no route matches: it tells apart whether the path is
+// unknown or only the method.
+func (a *API) unknown(w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"DELETE", "GET", "PATCH", "POST", "PUT"} {
+		other := *r
+		other.Method = method
+		if _, pattern := a.mux.Handler(&other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return noResource(w, r)
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return fault.New(fault.NotAllowed, "The method is not allowed for the requested URL.")
 }
 
 // Handle registers a route that needs a valid token. The pattern is that of
 // http.ServeMux, without the prefix; CallerFrom gives the handler the caller.
 func (a *API) Handle(pattern string, h HandlerFunc) {
 	a.HandlePublic(pattern, func(w http.ResponseWriter, r *http.Request) error {
-		w.Header().Add("Vary", "X-Auth-Token")
+		w.Header().Set("Vary", "X-Auth-Token")
 		token := r.Header.Get("X-Auth-Token")
 		if token == "" {
 			return fault.New(fault.Unauthorized, "The request you have made requires authentication.")
@@ -79,7 +100,12 @@ func (a *API) Handle(pattern string, h HandlerFunc) {
 
 // HandlePublic registers a route that anybody may use.
 func (a *API) HandlePublic(pattern string, h HandlerFunc) {
-	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	a.mux.HandleFunc(pattern, a.answer(h))
+}
+
+// answer makes a handler of h that writes its errors.
+func (a *API) answer(h HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r)
 		if err == nil {
 			return
@@ -92,7 +118,7 @@ func (a *API) HandlePublic(pattern string, h HandlerFunc) {
 			w.Header().Set("Www-Authenticate", fmt.Sprintf("Keystone uri=%q", Origin(r)+"/identity"))
 		}
 		a.config.WriteError(w, r, err)
-	})
+	}
 }
 
 // ServeHTTP implements http.Handler. The prefix stays readable through Base.
@@ -117,13 +143,24 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.config.Log.DebugContext(ctx, "request", "service", a.config.Name, "method", r.Method, "path", r.URL.Path,
 			"status", rec.status, "took", time.Since(start), "request", id, "caller_request", callerRequest(r))
 	}()
-	stripped := http.StripPrefix(a.config.Prefix, a.mux)
+	stripped := http.StripPrefix(a.config.Prefix, http.HandlerFunc(a.route))
 	if r.URL.Path == a.config.Prefix { // the service's root asked for without its slash
 		r = r.Clone(ctx)
 		r.URL.Path += "/"
 		r.URL.RawPath = ""
 	}
 	stripped.ServeHTTP(rec, r.WithContext(ctx))
+}
+
+// route finds the handler. A path with an empty or dotted segment is unknown:
+// http.ServeMux would redirect it to one without our prefix.
+func (a *API) route(w http.ResponseWriter, r *http.Request) {
+	escaped := r.URL.EscapedPath()
+	if clean := path.Clean(escaped); clean != escaped && clean+"/" != escaped {
+		a.answer(noResource)(w, r)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
 }
 
 var requestIDForm = regexp.MustCompile(`^req-[0-9a-f-]{36}$`)
@@ -146,33 +183,6 @@ type (
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
-}
-
-// Origin is the scheme and authority by which the client reached us, as a
-// proxy in front reports them (X-Forwarded-Proto, X-Forwarded-Host).
-func Origin(r *http.Request) string {
-	scheme, host := "http", r.Host
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	if proto := first(r.Header.Get("X-Forwarded-Proto")); proto == "http" || proto == "https" {
-		scheme = proto
-	}
-	if forwarded := first(r.Header.Get("X-Forwarded-Host")); forwarded != "" {
-		host = forwarded
-	}
-	return scheme + "://" + host
-}
-
-func first(list string) string {
-	value, _, _ := strings.Cut(list, ",")
-	return strings.TrimSpace(value)
-}
-
-// Base is Origin with the prefix of the service: what links begin with.
-func Base(r *http.Request) string {
-	prefix, _ := r.Context().Value(prefixKey{}).(string)
-	return Origin(r) + prefix
 }
 
 // recorder remembers the status that was sent.
