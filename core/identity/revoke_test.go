@@ -1,0 +1,177 @@
+package identity_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/identity"
+)
+
+func memberRole(t *testing.T, s *identity.Service) identity.Role {
+	t.Helper()
+	roles, err := s.Roles(t.Context(), identity.RoleFilter{Name: "member"})
+	require.NoError(t, err)
+	require.Len(t, roles, 1)
+	return roles[0]
+}
+
+func TestATokenDiesWithWhatItRestsOn(t *testing.T) {
+	disable := func(p *identity.Project) error { p.Enabled = false; return nil }
+	for name, change := range map[string]func(t *testing.T, s *identity.Service, u identity.User, token string) error{
+		"user deleted": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			return s.DeleteUser(t.Context(), u.ID)
+		},
+		"user disabled": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			_, err := s.UpdateUser(t.Context(), u.ID, "", func(u *identity.User) error { u.Enabled = false; return nil })
+			return err
+		},
+		"password changed": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			return s.ChangePassword(t.Context(), u.ID, "wonder", "land")
+		},
+		"password set by an administrator": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			_, err := s.UpdateUser(t.Context(), u.ID, "land", func(*identity.User) error { return nil })
+			return err
+		},
+		"role taken": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			return s.Revoke(t.Context(), identity.Assignment{UserID: u.ID, ProjectID: u.DefaultProjectID, RoleID: memberRole(t, s).ID})
+		},
+		"role deleted": func(t *testing.T, s *identity.Service, _ identity.User, _ string) error {
+			return s.DeleteRole(t.Context(), memberRole(t, s).ID)
+		},
+		"project deleted": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			return s.DeleteProject(t.Context(), u.DefaultProjectID)
+		},
+		"project disabled": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
+			_, err := s.UpdateProject(t.Context(), u.DefaultProjectID, disable)
+			return err
+		},
+		"token revoked": func(t *testing.T, s *identity.Service, _ identity.User, token string) error {
+			return s.RevokeToken(t.Context(), token)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, "")
+			u := alice(t, s)
+			token := login(t, s, "alice", "wonder", "tea")
+			other := login(t, s, "admin", adminPassword, "admin")
+			require.NoError(t, change(t, s, u, token))
+			assertRevoked(t, s, token)
+			_, err := s.Validate(t.Context(), other)
+			assert.NoError(t, err, "nobody else's is touched")
+		})
+	}
+}
+
+func TestARevokedTokenStaysRevokedWhenItsUserIsEnabledAgain(t *testing.T) {
+	s := open(t, "")
+	u := alice(t, s)
+	token := login(t, s, "alice", "wonder", "tea")
+	for _, enabled := range []bool{false, true} {
+		_, err := s.UpdateUser(t.Context(), u.ID, "", func(u *identity.User) error { u.Enabled = enabled; return nil })
+		require.NoError(t, err)
+	}
+	assertRevoked(t, s, token)
+	login(t, s, "alice", "wonder", "tea")
+}
+
+func TestARoleGivenShowsInTokensThatExist(t *testing.T) {
+	s := open(t, "")
+	u := alice(t, s)
+	token := login(t, s, "alice", "wonder", "tea")
+	admins, err := s.Roles(t.Context(), identity.RoleFilter{Name: "admin"})
+	require.NoError(t, err)
+	require.NoError(t, s.Grant(t.Context(), identity.Assignment{UserID: u.ID, ProjectID: u.DefaultProjectID, RoleID: admins[0].ID}))
+	caller, err := s.Validate(t.Context(), token)
+	require.NoError(t, err)
+	assert.True(t, caller.IsAdmin())
+}
+
+func TestATokenSurvivesARestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "identity.db")
+	first := open(t, file)
+	alice(t, first)
+	token := login(t, first, "alice", "wonder", "tea")
+	revoked := login(t, first, "alice", "wonder", "tea")
+	require.NoError(t, first.RevokeToken(t.Context(), revoked))
+
+	second := open(t, file)
+	caller, err := second.Validate(t.Context(), token)
+	require.NoError(t, err)
+	assert.Equal(t, "alice", caller.UserName)
+	assertRevoked(t, second, revoked)
+}
+
+func TestATokenExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, "")
+		alice(t, s)
+		id, token, err := s.Authenticate(t.Context(), password("alice", "wonder"), project("tea"))
+		require.NoError(t, err)
+		assert.Equal(t, 12*time.Hour, token.ExpiresAt.Sub(token.IssuedAt))
+		time.Sleep(12*time.Hour - time.Second)
+		_, err = s.Validate(t.Context(), id)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		assertRevoked(t, s, id)
+	})
+}
+
+func TestTooManyWrongPasswordsLockAnAccountForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := identity.New(t.Context(), identity.Config{
+			Log: slog.New(slog.DiscardHandler), BcryptCost: bcrypt.MinCost, LockoutFailures: 3, LockoutTime: time.Minute,
+		})
+		require.NoError(t, err)
+		defer s.Close()
+		require.NoError(t, s.Bootstrap(t.Context(), identity.BootstrapConfig{AdminPassword: adminPassword}))
+		alice(t, s)
+		for range 3 {
+			_, _, err := s.Verify(t.Context(), "alice", "guess")
+			require.True(t, fault.Is(err, fault.Unauthorized))
+		}
+		_, _, err = s.Verify(t.Context(), "alice", "wonder")
+		require.True(t, fault.Is(err, fault.Unauthorized), "locked: even the right one is refused")
+		_, _, err = s.Verify(t.Context(), "admin", adminPassword)
+		require.NoError(t, err, "others are not")
+
+		time.Sleep(time.Minute)
+		_, _, err = s.Verify(t.Context(), "alice", "wonder")
+		require.NoError(t, err)
+	})
+}
+
+func TestAClientThatIsLoggedInIsNotLockedOutByAGuesser(t *testing.T) {
+	s := open(t, "")
+	alice(t, s)
+	_, _, err := s.Verify(t.Context(), "alice", "wonder")
+	require.NoError(t, err)
+	for range 20 {
+		_, _, err := s.Verify(t.Context(), "alice", "guess")
+		require.True(t, fault.Is(err, fault.Unauthorized))
+	}
+	_, _, err = s.Verify(t.Context(), "alice", "wonder")
+	assert.NoError(t, err)
+}
+
+func TestExpiredTokensArePurged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "identity.db")
+	s, err := identity.New(t.Context(), identity.Config{
+		Log: slog.New(slog.DiscardHandler), File: file, BcryptCost: bcrypt.MinCost, TokenLifetime: time.Microsecond,
+	})
+	require.NoError(t, err)
+	defer s.Close()
+	require.NoError(t, s.Bootstrap(t.Context(), identity.BootstrapConfig{AdminPassword: adminPassword}))
+	_, _, err = s.Authenticate(t.Context(), password("admin", adminPassword), project("admin"))
+	require.NoError(t, err)
+	require.Equal(t, 1, identity.CountTokens(t, s))
+	require.NoError(t, identity.Purge(t, s))
+	assert.Zero(t, identity.CountTokens(t, s))
+}

@@ -1,0 +1,125 @@
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
+	"github.com/gatehouse-dev/gatehouse/core/fault"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func schema() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the directory is compiled in
+	}
+	return sub
+}
+
+// querier is a database handle or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(dest ...any) error }
+
+// collect reads all rows of a query with scan.
+func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+func scanString(row scanner) (string, error) {
+	var s string
+	err := row.Scan(&s)
+	return s, err
+}
+
+// notFound turns the absence of a row into Keystone's fault.
+func notFound(err error, what, id string) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(fault.NotFound, "Could not find %s: %s.", what, id)
+	}
+	return fmt.Errorf("select %s %s: %w", what, id, err)
+}
+
+// duplicate turns a violated unique constraint into Keystone's fault.
+func duplicate(err error, what, name, domain string) error {
+	switch {
+	case err == nil:
+		return nil
+	case !db.IsUnique(err):
+		return fmt.Errorf("store %s %s: %w", what, name, err)
+	case domain == "":
+		return fault.New(fault.Conflict,
+			"Conflict occurred attempting to store %s - Duplicate entry found with name %s.", what, name)
+	default:
+		return fault.New(fault.Conflict,
+			"Conflict occurred attempting to store %s - Duplicate entry found with name %s at domain ID %s.", what, name, domain)
+	}
+}
+
+// exactlyOne is for statements that address one row: none is fault.NotFound.
+func exactlyOne(result sql.Result, err error, what, id string) error {
+	if err != nil {
+		return fmt.Errorf("change %s %s: %w", what, id, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("change %s %s: %w", what, id, err)
+	}
+	if n == 0 {
+		return notFound(sql.ErrNoRows, what, id)
+	}
+	return nil
+}
+
+// toJSON encodes what is known to be encodable: strings, and what came out of
+// JSON.
+func toJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err))
+	}
+	return string(text)
+}
+
+// jsonColumn scans a column of JSON text into what it points to.
+type jsonColumn struct{ into any }
+
+func (c jsonColumn) Scan(value any) error {
+	switch text := value.(type) {
+	case string:
+		return json.Unmarshal([]byte(text), c.into)
+	case []byte:
+		return json.Unmarshal(text, c.into)
+	default:
+		return fmt.Errorf("JSON column holds %T", value)
+	}
+}
+
+// nullable stores an empty string as NULL.
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
