@@ -1,0 +1,398 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/gatehouse-dev/gatehouse/testenv/agent"
+	"github.com/gatehouse-dev/gatehouse/testenv/node"
+)
+
+// cloud is as much of an OpenStack cloud as a provider talks to. Its servers
+// are all this machine: each answers ssh by the agent's own server.
+type cloud struct {
+	*httptest.Server
+	t       *testing.T
+	hostKey ssh.Signer
+
+	mu       sync.Mutex
+	keys     map[string]string // keypairs
+	servers  map[string]*server
+	refusals int    // creates still to be refused for lack of quota
+	fault    string // if set, servers fail with it
+	console  string
+}
+
+type server struct {
+	ID        string                      `json:"id"`
+	Name      string                      `json:"name"`
+	Status    string                      `json:"status"`
+	Metadata  map[string]string           `json:"metadata"`
+	Fault     map[string]string           `json:"fault,omitempty"`
+	Addresses map[string][]map[string]any `json:"addresses"`
+	stop      func()
+}
+
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	hostKey, err := agent.NewHostKey()
+	require.NoError(t, err)
+	c := &cloud{t: t, hostKey: hostKey, keys: map[string]string{}, servers: map[string]*server{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v3/auth/tokens", c.token)
+	mux.HandleFunc("GET /compute/{$}", answer(map[string]any{"version": map[string]any{
+		"id": "v2.1", "status": "CURRENT", "version": "2.93", "min_version": "2.1", "links": []any{},
+	}}))
+	mux.HandleFunc("GET /image/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusOK, map[string]any{"versions": []any{map[string]any{
+			"id": "v2.16", "status": "CURRENT", "links": []any{map[string]any{"rel": "self", "href": c.URL + "/image/v2/"}},
+		}}})
+	})
+	mux.HandleFunc("GET /compute/os-keypairs", c.listKeypairs)
+	mux.HandleFunc("POST /compute/os-keypairs", c.createKeypair)
+	mux.HandleFunc("DELETE /compute/os-keypairs/{name}", c.deleteKeypair)
+	mux.HandleFunc("GET /image/v2/images", answer(map[string]any{"images": []any{map[string]any{"id": "image-id", "name": "debian", "status": "active"}}}))
+	mux.HandleFunc("GET /compute/flavors/detail", answer(map[string]any{"flavors": []any{map[string]any{"id": "flavor-id", "name": "small"}}}))
+	mux.HandleFunc("POST /compute/servers", c.createServer)
+	mux.HandleFunc("GET /compute/servers/detail", c.listServers)
+	mux.HandleFunc("GET /compute/servers/{id}", c.showServer)
+	mux.HandleFunc("DELETE /compute/servers/{id}", c.deleteServer)
+	mux.HandleFunc("POST /compute/servers/{id}/action", func(w http.ResponseWriter, _ *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		write(w, http.StatusOK, map[string]any{"output": c.console})
+	})
+	c.Server = httptest.NewServer(mux)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func answer(v any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, v) }
+}
+
+func (c *cloud) token(w http.ResponseWriter, _ *http.Request) {
+	var catalog []any
+	for kind, path := range map[string]string{"compute": "/compute", "image": "/image"} {
+		catalog = append(catalog, map[string]any{"type": kind, "name": kind, "endpoints": []any{
+			map[string]any{"interface": "public", "region": "R", "region_id": "R", "url": c.URL + path},
+		}})
+	}
+	w.Header().Set("X-Subject-Token", "token")
+	write(w, http.StatusCreated, map[string]any{"token": map[string]any{
+		"expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"), "catalog": catalog,
+	}})
+}
+
+func (c *cloud) createKeypair(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Keypair struct {
+			Name string `json:"name"`
+			Key  string `json:"public_key"`
+		} `json:"keypair"`
+	}
+	assert.NoError(c.t, json.NewDecoder(r.Body).Decode(&body))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys[body.Keypair.Name] = body.Keypair.Key
+	write(w, http.StatusOK, body)
+}
+
+func (c *cloud) listKeypairs(w http.ResponseWriter, _ *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := []any{}
+	for name := range c.keys {
+		list = append(list, map[string]any{"keypair": map[string]any{"name": name}})
+	}
+	write(w, http.StatusOK, map[string]any{"keypairs": list})
+}
+
+func (c *cloud) deleteKeypair(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.keys, r.PathValue("name"))
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (c *cloud) createServer(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Server struct {
+			Name     string            `json:"name"`
+			KeyName  string            `json:"key_name"`
+			Image    string            `json:"imageRef"`
+			Flavor   string            `json:"flavorRef"`
+			Metadata map[string]string `json:"metadata"`
+		} `json:"server"`
+	}
+	assert.NoError(c.t, json.NewDecoder(r.Body).Decode(&body))
+	assert.Equal(c.t, "image-id", body.Server.Image)
+	assert.Equal(c.t, "flavor-id", body.Server.Flavor)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusals > 0 {
+		c.refusals--
+		write(w, http.StatusForbidden, map[string]any{"forbidden": map[string]any{"code": 403, "message": "Quota exceeded for instances"}})
+		return
+	}
+	s := &server{ID: fmt.Sprintf("server-%d", len(c.servers)), Name: body.Server.Name, Metadata: body.Server.Metadata, Status: "ACTIVE"}
+	if c.fault != "" {
+		s.Status, s.Fault, s.stop = "ERROR", map[string]string{"message": c.fault}, func() {}
+	} else {
+		s.boot(c, c.keys[body.Server.KeyName])
+	}
+	c.servers[s.ID] = s
+	write(w, http.StatusAccepted, map[string]any{"server": s})
+}
+
+// boot starts a server's ssh, on a loopback address that is its own.
+func (s *server) boot(c *cloud, key string) {
+	public, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key))
+	assert.NoError(c.t, err)
+	host := fmt.Sprintf("127.91.%d.%d", os.Getpid()>>8&255, os.Getpid()&255)
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(testPort)))
+	if !assert.NoError(c.t, err) {
+		return
+	}
+	ssh := &agent.Server{
+		HostKey: c.hostKey, Keys: []ssh.PublicKey{public}, Users: "/etc/passwd", Processes: agent.NewProcesses(), Log: slog.New(slog.DiscardHandler),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- ssh.Serve(ctx, listener) }()
+	s.stop = func() { cancel(); assert.NoError(c.t, <-done) }
+	s.Addresses = map[string][]map[string]any{"private": {
+		{"addr": "10.0.2.15", "version": 4, "OS-EXT-IPS:type": "fixed"},
+		{"addr": host, "version": 4, "OS-EXT-IPS:type": "floating"},
+	}}
+}
+
+const testPort = 22022
+
+func (c *cloud) listServers(w http.ResponseWriter, _ *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := []*server{}
+	for _, s := range c.servers {
+		list = append(list, s)
+	}
+	write(w, http.StatusOK, map[string]any{"servers": list})
+}
+
+func (c *cloud) showServer(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.servers[r.PathValue("id")]; s != nil {
+		write(w, http.StatusOK, map[string]any{"server": s})
+		return
+	}
+	write(w, http.StatusNotFound, map[string]any{})
+}
+
+func (c *cloud) deleteServer(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	s := c.servers[r.PathValue("id")]
+	delete(c.servers, r.PathValue("id"))
+	c.mu.Unlock()
+	if s == nil {
+		write(w, http.StatusNotFound, map[string]any{})
+		return
+	}
+	s.stop()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (c *cloud) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.servers)
+}
+
+func (c *cloud) provider(t *testing.T) *node.Provider {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "clouds.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(fmt.Sprintf(
+		"clouds: {test: {auth: {auth_url: %q, username: u, password: p, project_name: p, user_domain_name: Default, project_domain_name: Default}, region_name: R}}",
+		c.URL+"/v3")), 0o600))
+	me, err := user.Current()
+	require.NoError(t, err)
+	p, err := node.New(node.Config{
+		CloudsFile: file, Cloud: "test", Instance: "gate-a", Labels: map[string]node.Label{"": {Image: "debian", Flavor: "small"}},
+		User: me.Username, Ports: []int{testPort}, LaunchTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
+	return p
+}
+
+func launch(t *testing.T, p *node.Provider) *node.Node {
+	t.Helper()
+	n, err := p.Launch(t.Context(), node.Request{Build: "b1", Metadata: map[string]string{"project": "demo"}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close(context.Background())) })
+	return n
+}
+
+func TestANodeRunsStepsAndGivesBackWhatTheyPrintAndHowTheyEnd(t *testing.T) {
+	n := launch(t, newCloud(t).provider(t))
+	for name, test := range map[string]struct {
+		step node.Step
+		exit int
+		out  string
+	}{
+		"both outputs in order":         {node.Step{Script: "echo one; echo two >&2; echo three"}, 0, "one\ntwo\nthree\n"},
+		"the first failure ends it":     {node.Step{Script: "false; echo unreached"}, 1, ""},
+		"its own status":                {node.Step{Script: "exit 7"}, 7, ""},
+		"a signal":                      {node.Step{Script: "kill -9 $$"}, 137, ""},
+		"any value of a variable":       {node.Step{Script: `printf %s "$V"`, Env: map[string]string{"V": "it's $x\n\"`"}}, 0, "it's $x\n\"`"},
+		"its directory":                 {node.Step{Script: "pwd", Dir: "/usr/lib"}, 0, "/usr/lib\n"},
+		"no input":                      {node.Step{Script: "wc -c"}, 0, "0\n"},
+		"a quote in the script itself":  {node.Step{Script: `echo 'a  b'`}, 0, "a  b\n"},
+		"a directory that is not there": {node.Step{Script: "true", Dir: "/nowhere"}, 120, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			exit, err := n.Run(t.Context(), test.step, &out)
+			require.NoError(t, err)
+			assert.Equal(t, test.exit, exit)
+			assert.Equal(t, test.out, strings.TrimLeft(out.String(), " "))
+		})
+	}
+}
+
+func TestAStepEndsWithItsContextAndItsChildrenToo(t *testing.T) {
+	n := launch(t, newCloud(t).provider(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	pidfile := filepath.Join(t.TempDir(), "pid")
+	reader, writer := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.Run(ctx, node.Step{Script: "sleep 1000 & echo $! > " + pidfile + "; echo running; wait"}, writer)
+		done <- err
+	}()
+	_, err := reader.Read(make([]byte, 100))
+	require.NoError(t, err)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	pid, err := os.ReadFile(pidfile)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		state, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+		return err != nil || strings.Contains(string(state), ") Z ")
+	}, 5*time.Second, 10*time.Millisecond, "the step's child lives on")
+}
+
+func TestAFileGoesInAndComesBack(t *testing.T) {
+	n := launch(t, newCloud(t).provider(t))
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a"), []byte("content"), 0o600))
+	var archive bytes.Buffer
+	exit, err := n.Run(t.Context(), node.Step{Script: "tar -c a", Dir: dir}, &archive)
+	require.NoError(t, err)
+	require.Zero(t, exit)
+
+	target := filepath.Join(t.TempDir(), "new dir", "with 'quotes'")
+	require.NoError(t, n.CopyTree(t.Context(), &archive, target))
+	var back bytes.Buffer
+	require.NoError(t, n.Fetch(t.Context(), filepath.Join(target, "a"), &back))
+	assert.Equal(t, "content", back.String())
+	require.ErrorIs(t, n.Fetch(t.Context(), filepath.Join(target, "b"), io.Discard), fs.ErrNotExist)
+	require.ErrorContains(t, n.CopyTree(t.Context(), strings.NewReader("no archive"), target), "tar ended with status")
+}
+
+func TestClosingANodeDeletesItsServerOnceAndForAll(t *testing.T) {
+	c := newCloud(t)
+	n := launch(t, c.provider(t))
+	require.Equal(t, 1, c.count())
+	require.NoError(t, n.Close(t.Context()))
+	assert.Zero(t, c.count())
+	require.NoError(t, n.Close(t.Context()))
+	_, err := n.Run(t.Context(), node.Step{Script: "true"}, io.Discard)
+	require.ErrorContains(t, err, "does not answer")
+}
+
+func TestALaunchWaitsWhileTheQuotaIsUsedUp(t *testing.T) {
+	c := newCloud(t)
+	c.refusals = 1
+	launch(t, c.provider(t))
+	assert.Zero(t, c.refusals)
+}
+
+func TestAServerThatFailsIsNamedWithItsFaultAndRemoved(t *testing.T) {
+	c := newCloud(t)
+	c.fault = "the disk is full"
+	_, err := c.provider(t).Launch(t.Context(), node.Request{Build: "b1"})
+	require.ErrorContains(t, err, "the disk is full")
+	assert.Zero(t, c.count())
+}
+
+func TestALabelThatIsNotConfiguredIsAnErrorOfItsOwn(t *testing.T) {
+	_, err := newCloud(t).provider(t).Launch(t.Context(), node.Request{Build: "b1", Label: "windows"})
+	require.ErrorIs(t, err, node.ErrUnknownLabel)
+	require.ErrorContains(t, err, `"windows"`)
+}
+
+func TestAHostKeyOtherThanTheConsolesIsRefused(t *testing.T) {
+	c := newCloud(t)
+	other, err := agent.NewHostKey()
+	require.NoError(t, err)
+	console := func(key ssh.Signer) string {
+		return "boot\n-----BEGIN SSH HOST KEY KEYS-----\n" + string(ssh.MarshalAuthorizedKey(key.PublicKey())) + "-----END SSH HOST KEY KEYS-----\n"
+	}
+	c.console = console(other)
+	_, err = c.provider(t).Launch(t.Context(), node.Request{Build: "b1"})
+	require.ErrorContains(t, err, "host key")
+	assert.Zero(t, c.count())
+	c.console = console(c.hostKey)
+	launch(t, c.provider(t))
+}
+
+func TestASweepTakesOnlyThisGatesServersThatNobodyNeeds(t *testing.T) {
+	c := newCloud(t)
+	stop := func() {}
+	c.servers = map[string]*server{
+		"kept":    {ID: "kept", Metadata: map[string]string{"gatehouse_gate": "gate-a", "gatehouse_build": "running"}, stop: stop},
+		"leaked":  {ID: "leaked", Metadata: map[string]string{"gatehouse_gate": "gate-a", "gatehouse_build": "lost"}, stop: stop},
+		"other":   {ID: "other", Metadata: map[string]string{"gatehouse_gate": "gate-b", "gatehouse_build": "lost"}, stop: stop},
+		"foreign": {ID: "foreign", stop: stop},
+	}
+	require.NoError(t, c.provider(t).Sweep(t.Context(), func(build string) bool { return build == "running" }))
+	assert.Equal(t, 3, c.count())
+	assert.NotContains(t, c.servers, "leaked")
+}
+
+func TestTheKeypairGoesWithItsProvider(t *testing.T) {
+	c := newCloud(t)
+	c.keys = map[string]string{"gatehouse-gate-a-old": "left by a killed run", "mine": "a person's"}
+	p := c.provider(t)
+	launch(t, p)
+	assert.Len(t, c.keys, 2)
+	assert.NotContains(t, c.keys, "gatehouse-gate-a-old")
+	require.NoError(t, p.Close(t.Context()))
+	assert.Equal(t, map[string]string{"mine": "a person's"}, c.keys)
+}
