@@ -10,8 +10,9 @@ type LabelValue struct {
 type Label struct {
 	Name   string
 	Values []LabelValue // ascending, 0 among them
-	// CopyCondition says which votes the next patch set keeps, in Gerrit's words.
-	CopyCondition string
+	// CopyKinds are the kinds of patch set that keep the votes on the one before.
+	CopyKinds []Kind
+	CopyMin   bool // the lowest value is always kept
 }
 
 // Min is the label's lowest value: a veto.
@@ -51,7 +52,8 @@ var labels = []Label{
 			{1, "Looks good to me, but someone else must approve"},
 			{2, "Looks good to me, approved"},
 		},
-		CopyCondition: "changekind:NO_CHANGE OR changekind:TRIVIAL_REBASE OR is:MIN",
+		CopyKinds: []Kind{NoChange, TrivialRebase},
+		CopyMin:   true,
 	},
 	{
 		Name: Verified,
@@ -62,7 +64,7 @@ var labels = []Label{
 			{1, "Check passed"},
 			{2, "Gate passed"},
 		},
-		CopyCondition: "changekind:NO_CHANGE",
+		CopyKinds: []Kind{NoChange},
 	},
 	{
 		Name: Workflow,
@@ -71,7 +73,7 @@ var labels = []Label{
 			{0, "Ready for reviews"},
 			{1, "Approved"},
 		},
-		CopyCondition: "changekind:NO_CHANGE",
+		CopyKinds: []Kind{NoChange},
 	},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -225,3 +226,6 @@ func touch(ctx context.Context, t *tx, c *Change) error {
 	c.Updated = t.at
 	return t.exec(ctx, "touch change", `UPDATE changes SET updated = $1 WHERE number = $2`, micros(t.at), c.Number)
 }
+
+// placeholder is the n-th parameter of a query, from 1.
+func placeholder(n int) string { return "$" + strconv.Itoa(n) }

@@ -105,19 +105,23 @@ func selectMessages(ctx context.Context, q querier, rest string, args ...any) ([
 	return messages, err
 }
 
-// addMessage adds an entry to a change's history and touches the change.
-func addMessage(ctx context.Context, t *tx, c *Change, author *Account, tag, text string) (Message, error) {
-	m := Message{ID: newID(), Change: c.Number, PatchSet: c.PatchSet, Author: author, Created: t.at, Tag: tag, Text: text}
-	var id any
-	if author != nil {
-		id = author.ID
+// addMessage adds an entry about the current patch set to a change's history.
+func addMessage(ctx context.Context, t *tx, c *Change, author *Account, tag, text string) error {
+	return insertMessage(ctx, t, c, Message{ID: newID(), PatchSet: c.PatchSet, Author: author, Tag: tag, Text: text})
+}
+
+// insertMessage adds an entry to a change's history and touches the change.
+func insertMessage(ctx context.Context, t *tx, c *Change, m Message) error {
+	var author any
+	if m.Author != nil {
+		author = m.Author.ID
 	}
 	err := t.exec(ctx, "insert message", `INSERT INTO messages (id, change, patch_set, author, created, tag, text)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.ID, m.Change, m.PatchSet, id, micros(t.at), tag, text)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.ID, c.Number, m.PatchSet, author, micros(t.at), m.Tag, m.Text)
 	if err != nil {
-		return m, err
+		return err
 	}
-	return m, touch(ctx, t, c)
+	return touch(ctx, t, c)
 }
 
 const commentColumns = `id, change, patch_set, path, side, line, start_line, start_char, end_line, end_char, in_reply_to,

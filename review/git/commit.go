@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -115,7 +116,7 @@ func (r *Repo) Write(c Commit) (string, error) {
 	if err := commit.Encode(obj); err != nil {
 		return "", fmt.Errorf("encode commit: %w", err)
 	}
-	storage := filesystem.NewStorage(osfs.New(r.path), cache.NewObjectLRU(0))
+	storage := filesystem.NewStorage(osfs.New(filepath.Dir(r.objects())), cache.NewObjectLRU(0))
 	hash, err := storage.SetEncodedObject(obj)
 	if err != nil {
 		return "", fmt.Errorf("write commit: %w", err)

@@ -124,7 +124,8 @@ func (s *Store) Create(ctx context.Context, name, head string) (*Repo, error) {
 type Repo struct {
 	store      *Store
 	path       string
-	quarantine string // where new objects go instead of objects/, or ""
+	quarantine string   // holds objects/, where new objects go instead of the repository's; or ""
+	alternates []string // where objects are then looked for besides
 }
 
 // Path is the repository's directory.
@@ -150,9 +151,8 @@ func (r *Repo) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = append(append([]string(nil), r.store.env...), "GIT_DIR=.")
 	if r.quarantine != "" {
 		cmd.Env = append(cmd.Env,
-			"GIT_OBJECT_DIRECTORY="+r.quarantine,
-			"GIT_ALTERNATE_OBJECT_DIRECTORIES="+filepath.Join(r.path, "objects"),
-			"GIT_QUARANTINE_PATH="+r.quarantine)
+			"GIT_OBJECT_DIRECTORY="+filepath.Join(r.quarantine, "objects"),
+			"GIT_ALTERNATE_OBJECT_DIRECTORIES="+strings.Join(r.alternates, ":"))
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second

@@ -13,17 +13,30 @@ import (
 
 const quarantinePrefix = "incoming-"
 
-// Quarantine returns the same repository with a new object directory beside
-// its own, where received objects stay until Release, and a function that
-// throws the directory away; it must be called in the end.
+// Quarantine returns the same repository with an object directory of its own,
+// where new objects stay until Release, and a function that throws them away;
+// it must be called in the end. A quarantine within a quarantine sees the
+// outer one's objects.
 func (r *Repo) Quarantine() (*Repo, func(), error) {
 	dir, err := os.MkdirTemp(filepath.Join(r.path, "objects"), quarantinePrefix)
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "objects"), 0o700)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("make quarantine: %w", err)
 	}
 	q := *r
 	q.quarantine = dir
+	q.alternates = append(q.alternates[:len(q.alternates):len(q.alternates)], r.objects())
 	return &q, func() { _ = os.RemoveAll(dir) }, nil
+}
+
+// objects is the directory that new objects go to.
+func (r *Repo) objects() string {
+	if r.quarantine != "" {
+		return filepath.Join(r.quarantine, "objects")
+	}
+	return filepath.Join(r.path, "objects")
 }
 
 // smallPack is the number of objects below which a pack is exploded into loose
@@ -51,7 +64,7 @@ func (r *Repo) Connected(ctx context.Context, tips []string) error {
 // Release moves the objects out of quarantine into the repository.
 func (r *Repo) Release() error {
 	var files, packs []string
-	err := filepath.WalkDir(r.quarantine, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(r.objects(), func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -75,7 +88,7 @@ func (r *Repo) Release() error {
 }
 
 func (r *Repo) release(path string) error {
-	name, err := filepath.Rel(r.quarantine, path)
+	name, err := filepath.Rel(r.objects(), path)
 	if err != nil {
 		return err
 	}
