@@ -29,7 +29,7 @@ var microversionForm = regexp.MustCompile(`^([1-9]\d{0,3})\.(0|[1-9]\d{0,3})$`)
 // headers, together with Vary.
 func Negotiate(w http.ResponseWriter, r *http.Request, service, legacy string, lowest, highest Microversion) (Microversion, error) {
 	asked := ""
-	for entry := range strings.SplitSeq(r.Header.Get("OpenStack-API-Version"), ",") {
+	for entry := range strings.SplitSeq(strings.Join(r.Header.Values("OpenStack-API-Version"), ","), ",") {
 		name, version, ok := strings.Cut(strings.TrimSpace(entry), " ")
 		if ok && name == service {
 			asked = strings.TrimSpace(version)
