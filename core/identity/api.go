@@ -34,9 +34,9 @@ func (s *Service) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "X-Auth-Token")
 		// Keystone takes a path with a slash at its end for the one without.
-		if trimmed := strings.TrimRight(r.URL.Path, "/"); trimmed != r.URL.Path {
+		if strings.HasSuffix(r.URL.EscapedPath(), "/") {
 			r = r.Clone(r.Context())
-			r.URL.Path, r.URL.RawPath = trimmed, strings.TrimRight(r.URL.RawPath, "/")
+			r.URL.Path, r.URL.RawPath = strings.TrimSuffix(r.URL.Path, "/"), strings.TrimSuffix(r.URL.RawPath, "/")
 		}
 		a.ServeHTTP(w, r)
 	})

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
@@ -88,13 +89,14 @@ func (a *api) listAssignments(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	names := &namer{s: a.s, r: r, wanted: asks(r, "include_names"), seen: map[string]object{}}
+	names := &namer{s: a.s, wanted: asks(r, "include_names"), seen: map[string]object{}}
 	all := make([]object, 0, len(assignments))
 	for _, one := range assignments {
-		all = append(all, names.assignment(one))
-	}
-	if names.err != nil {
-		return names.err
+		body, err := names.assignment(r, one)
+		if err != nil {
+			return err
+		}
+		all = append(all, body)
 	}
 	return writeList(w, r, "role_assignments", all)
 }
@@ -102,85 +104,100 @@ func (a *api) listAssignments(w http.ResponseWriter, r *http.Request) error {
 // namer renders assignments, with the names of what they are about if wanted.
 type namer struct {
 	s      *Service
-	r      *http.Request
 	wanted bool
 	seen   map[string]object // by id
-	err    error
 }
 
-func (n *namer) assignment(a Assignment) object {
-	path, scope, who := "", object{}, object{}
-	switch t := a.target(); t.kind {
-	case onSystem:
-		path, scope = "/system", object{"system": object{"all": true}}
-	case onDomain:
-		path, scope = "/domains/"+t.id, object{"domain": n.project(t.id)}
-	default:
-		path, scope = "/projects/"+t.id, object{"project": n.project(t.id)}
+func (n *namer) assignment(r *http.Request, a Assignment) (object, error) {
+	ctx := r.Context()
+	scope, path, err := n.scope(ctx, a)
+	if err != nil {
+		return nil, err
 	}
-	body := object{"scope": scope, "role": n.role(a.RoleID)}
-	if a.GroupID != "" {
-		path += "/groups/" + a.GroupID
-		who = n.group(a.GroupID)
-		body["group"] = who
-	} else {
-		path += "/users/" + a.UserID
-		who = n.user(a.UserID)
-		body["user"] = who
+	role, err := n.named(ctx, n.role, a.RoleID)
+	if err != nil {
+		return nil, err
 	}
-	path += "/roles/" + a.RoleID
+	kind, actor := a.actor()
+	look := n.user
+	if kind == "group" {
+		look = n.group
+	}
+	who, err := n.named(ctx, look, actor)
+	if err != nil {
+		return nil, err
+	}
+	path += "/" + kind + "s/" + actor + "/roles/" + a.RoleID
 	if a.Inherited {
-		scope["OS-INHERIT:inherited_to"] = "projects"
 		path = "/OS-INHERIT" + path + "/inherited_to_projects"
 	}
-	body["links"] = object{"assignment": httpapi.Base(n.r) + "/v3" + path}
-	return body
+	return object{
+		"scope": scope, "role": role, kind: who,
+		"links": object{"assignment": httpapi.Base(r) + "/v3" + path},
+	}, nil
 }
 
-// named renders {"id", "name", "domain"} with what look finds, once per id.
-func (n *namer) named(id string, look func() (name, domainID string, err error)) object {
+// scope renders an assignment's target, and the path that leads to it.
+func (n *namer) scope(ctx context.Context, a Assignment) (scope object, path string, err error) {
+	t := a.target()
+	if t.kind == onSystem {
+		return object{"system": object{"all": true}}, "/system", nil
+	}
+	project, err := n.named(ctx, n.project, t.id)
+	if err != nil {
+		return nil, "", err
+	}
+	scope = object{t.kind: project}
+	if a.Inherited {
+		scope["OS-INHERIT:inherited_to"] = "projects"
+	}
+	return scope, "/" + t.kind + "s/" + t.id, nil
+}
+
+// lookup finds the name and the domain of what has an id.
+type lookup func(ctx context.Context, id string) (name, domainID string, err error)
+
+// named renders {"id"}, or with names {"id", "name", "domain"}. Each id is
+// looked up once; what was removed meanwhile has no name.
+func (n *namer) named(ctx context.Context, look lookup, id string) (object, error) {
 	if !n.wanted {
-		return object{"id": id}
+		return object{"id": id}, nil
 	}
 	if o, ok := n.seen[id]; ok {
-		return o
+		return o, nil
 	}
-	name, domainID, err := look()
-	if err != nil && !fault.Is(err, fault.NotFound) && n.err == nil {
-		n.err = err
+	name, domainID, err := look(ctx, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, err
 	}
 	o := object{"id": id, "name": name}
 	if domainID != "" {
-		o["domain"] = n.project(domainID)
+		domain, err := n.named(ctx, n.project, domainID)
+		if err != nil {
+			return nil, err
+		}
+		o["domain"] = domain
 	}
 	n.seen[id] = o
-	return o
+	return o, nil
 }
 
-func (n *namer) project(id string) object {
-	return n.named(id, func() (string, string, error) {
-		p, err := n.s.Project(n.r.Context(), id)
-		return p.Name, p.DomainID, err
-	})
+func (n *namer) project(ctx context.Context, id string) (name, domainID string, err error) {
+	p, err := n.s.Project(ctx, id)
+	return p.Name, p.DomainID, err
 }
 
-func (n *namer) user(id string) object {
-	return n.named(id, func() (string, string, error) {
-		u, err := n.s.User(n.r.Context(), id)
-		return u.Name, u.DomainID, err
-	})
+func (n *namer) user(ctx context.Context, id string) (name, domainID string, err error) {
+	u, err := n.s.User(ctx, id)
+	return u.Name, u.DomainID, err
 }
 
-func (n *namer) group(id string) object {
-	return n.named(id, func() (string, string, error) {
-		g, err := n.s.Group(n.r.Context(), id)
-		return g.Name, g.DomainID, err
-	})
+func (n *namer) group(ctx context.Context, id string) (name, domainID string, err error) {
+	g, err := n.s.Group(ctx, id)
+	return g.Name, g.DomainID, err
 }
 
-func (n *namer) role(id string) object {
-	return n.named(id, func() (string, string, error) {
-		role, err := n.s.Role(n.r.Context(), id)
-		return role.Name, role.DomainID, err
-	})
+func (n *namer) role(ctx context.Context, id string) (name, domainID string, err error) {
+	role, err := n.s.Role(ctx, id)
+	return role.Name, role.DomainID, err
 }

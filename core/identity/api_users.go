@@ -47,6 +47,11 @@ func applyUser(m *members, u *User) error {
 	m.take("options", "object", &map[string]any{})
 	delete(m.raw, "password_expires_at") // read-only
 	u.Extra = m.rest(u.Extra)
+	switch u.Extra["description"].(type) {
+	case nil, string:
+	default:
+		m.fail("Invalid input for field 'description': it is not of type 'string'.")
+	}
 	return m.err()
 }
 

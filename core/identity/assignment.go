@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
@@ -79,12 +80,10 @@ func (s *Service) Granted(ctx context.Context, a Assignment) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range found {
-		if f == a {
-			return nil
-		}
+	if !slices.Contains(found, a) {
+		return noAssignment(a)
 	}
-	return noAssignment(a)
+	return nil
 }
 
 func noAssignment(a Assignment) error {

@@ -1,12 +1,8 @@
 package identity_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -27,22 +23,22 @@ var services = []identity.CatalogService{
 }
 
 // open makes a service with its defaults in place and cheap hashes.
-func open(t testing.TB, file string) *identity.Service {
-	t.Helper()
+func open(tb testing.TB, file string) *identity.Service {
+	tb.Helper()
 	s, err := identity.New(context.Background(), identity.Config{
 		Log: slog.New(slog.DiscardHandler), File: file, BcryptCost: bcrypt.MinCost, Catalog: services,
 	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.Bootstrap(context.Background(), identity.BootstrapConfig{AdminPassword: adminPassword}))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
+	require.NoError(tb, s.Bootstrap(context.Background(), identity.BootstrapConfig{AdminPassword: adminPassword}))
 	return s
 }
 
 // alice makes a user with a role on a project of her own.
-func alice(t testing.TB, s *identity.Service) identity.User {
-	t.Helper()
+func alice(tb testing.TB, s *identity.Service) identity.User {
+	tb.Helper()
 	u, err := s.EnsureAccount(context.Background(), identity.Account{Name: "alice", Password: "wonder", Project: "tea", Role: "member"})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return u
 }
 
@@ -57,12 +53,12 @@ func project(name string) identity.Scope {
 }
 
 // login issues a token, which must work.
-func login(t testing.TB, s *identity.Service, name, pass, onProject string) string {
-	t.Helper()
+func login(tb testing.TB, s *identity.Service, name, pass, onProject string) string {
+	tb.Helper()
 	id, _, err := s.Authenticate(context.Background(), password(name, pass), project(onProject))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	_, err = s.Validate(context.Background(), id)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return id
 }
 
@@ -185,52 +181,4 @@ func TestVerifyTellsAdministratorsApart(t *testing.T) {
 	assert.True(t, admin)
 	_, _, err = s.Verify(t.Context(), "alice", adminPassword)
 	assert.True(t, fault.Is(err, fault.Unauthorized))
-}
-
-// client speaks plain HTTP to a service.
-type client struct {
-	t     testing.TB
-	h     http.Handler
-	token string
-}
-
-func newClient(t testing.TB, s *identity.Service, name, pass, onProject string) client {
-	t.Helper()
-	return client{t, s.Handler(), login(t, s, name, pass, onProject)}
-}
-
-func (c client) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
-	c.t.Helper()
-	r := httptest.NewRequestWithContext(c.t.Context(), method, identity.Prefix+path, strings.NewReader(body))
-	if c.token != "" {
-		r.Header.Set("X-Auth-Token", c.token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	w := httptest.NewRecorder()
-	c.h.ServeHTTP(w, r)
-	return w
-}
-
-// get decodes the answer to a GET, which must be 200.
-func (c client) get(path string) map[string]any {
-	c.t.Helper()
-	w := c.do("GET", path, "")
-	require.Equal(c.t, http.StatusOK, w.Code, w.Body.String())
-	var body map[string]any
-	require.NoError(c.t, json.NewDecoder(bytes.NewReader(w.Body.Bytes())).Decode(&body))
-	return body
-}
-
-// names lists the names in an answered list.
-func names(body map[string]any, key string) []string {
-	all := []string{}
-	list, _ := body[key].([]any)
-	for _, one := range list {
-		o, _ := one.(map[string]any)
-		name, _ := o["name"].(string)
-		all = append(all, name)
-	}
-	return all
 }

@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -25,36 +26,40 @@ func memberRole(t *testing.T, s *identity.Service) identity.Role {
 
 func TestATokenDiesWithWhatItRestsOn(t *testing.T) {
 	disable := func(p *identity.Project) error { p.Enabled = false; return nil }
-	for name, change := range map[string]func(t *testing.T, s *identity.Service, u identity.User, token string) error{
-		"user deleted": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			return s.DeleteUser(t.Context(), u.ID)
+	type victim struct {
+		user        identity.User
+		role, token string
+	}
+	for name, change := range map[string]func(ctx context.Context, s *identity.Service, v victim) error{
+		"user deleted": func(ctx context.Context, s *identity.Service, v victim) error {
+			return s.DeleteUser(ctx, v.user.ID)
 		},
-		"user disabled": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			_, err := s.UpdateUser(t.Context(), u.ID, "", func(u *identity.User) error { u.Enabled = false; return nil })
+		"user disabled": func(ctx context.Context, s *identity.Service, v victim) error {
+			_, err := s.UpdateUser(ctx, v.user.ID, "", func(u *identity.User) error { u.Enabled = false; return nil })
 			return err
 		},
-		"password changed": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			return s.ChangePassword(t.Context(), u.ID, "wonder", "land")
+		"password changed": func(ctx context.Context, s *identity.Service, v victim) error {
+			return s.ChangePassword(ctx, v.user.ID, "wonder", "land")
 		},
-		"password set by an administrator": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			_, err := s.UpdateUser(t.Context(), u.ID, "land", func(*identity.User) error { return nil })
+		"password set by an administrator": func(ctx context.Context, s *identity.Service, v victim) error {
+			_, err := s.UpdateUser(ctx, v.user.ID, "land", func(*identity.User) error { return nil })
 			return err
 		},
-		"role taken": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			return s.Revoke(t.Context(), identity.Assignment{UserID: u.ID, ProjectID: u.DefaultProjectID, RoleID: memberRole(t, s).ID})
+		"role taken": func(ctx context.Context, s *identity.Service, v victim) error {
+			return s.Revoke(ctx, identity.Assignment{UserID: v.user.ID, ProjectID: v.user.DefaultProjectID, RoleID: v.role})
 		},
-		"role deleted": func(t *testing.T, s *identity.Service, _ identity.User, _ string) error {
-			return s.DeleteRole(t.Context(), memberRole(t, s).ID)
+		"role deleted": func(ctx context.Context, s *identity.Service, v victim) error {
+			return s.DeleteRole(ctx, v.role)
 		},
-		"project deleted": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			return s.DeleteProject(t.Context(), u.DefaultProjectID)
+		"project deleted": func(ctx context.Context, s *identity.Service, v victim) error {
+			return s.DeleteProject(ctx, v.user.DefaultProjectID)
 		},
-		"project disabled": func(t *testing.T, s *identity.Service, u identity.User, _ string) error {
-			_, err := s.UpdateProject(t.Context(), u.DefaultProjectID, disable)
+		"project disabled": func(ctx context.Context, s *identity.Service, v victim) error {
+			_, err := s.UpdateProject(ctx, v.user.DefaultProjectID, disable)
 			return err
 		},
-		"token revoked": func(t *testing.T, s *identity.Service, _ identity.User, token string) error {
-			return s.RevokeToken(t.Context(), token)
+		"token revoked": func(ctx context.Context, s *identity.Service, v victim) error {
+			return s.RevokeToken(ctx, v.token)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +67,7 @@ func TestATokenDiesWithWhatItRestsOn(t *testing.T) {
 			u := alice(t, s)
 			token := login(t, s, "alice", "wonder", "tea")
 			other := login(t, s, "admin", adminPassword, "admin")
-			require.NoError(t, change(t, s, u, token))
+			require.NoError(t, change(t.Context(), s, victim{u, memberRole(t, s).ID, token}))
 			assertRevoked(t, s, token)
 			_, err := s.Validate(t.Context(), other)
 			assert.NoError(t, err, "nobody else's is touched")

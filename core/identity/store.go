@@ -52,12 +52,6 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 	return all, rows.Err()
 }
 
-func scanString(row scanner) (string, error) {
-	var s string
-	err := row.Scan(&s)
-	return s, err
-}
-
 // notFound turns the absence of a row into Keystone's fault.
 func notFound(err error, what, id string) error {
 	if errors.Is(err, sql.ErrNoRows) {
