@@ -1,0 +1,197 @@
+package qemu
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/core/compute"
+)
+
+// Files in a machine's directory. QEMU runs there and is given their bare
+// names, so that neither the length of the directory's path (a unix socket's
+// is limited to 108 bytes) nor its characters matter.
+const (
+	recordFile   = "machine.json"
+	rootFile     = "root.qcow2"
+	configFile   = "config.iso"
+	monitorFile  = "qmp.sock"
+	pidFile      = "qemu.pid"
+	consoleFile  = "console.log"
+	consolePipe  = "console" // QEMU appends .in and .out
+	messagesFile = "qemu.log"
+	messagesPipe = "qemu.out"
+)
+
+// Slots of the PCI bus. What a machine always has sits at fixed places, the
+// root disk first, since Linux names disks in the order of slots; volumes get
+// the free ones. The config drive is last, so that volumes present at boot
+// come right after the root disk.
+const (
+	rootSlot   = "2"
+	netSlot    = "3"
+	rngSlot    = "4"
+	configSlot = "1f"
+)
+
+// arguments is the command line, without the program, that runs a machine.
+//
+// What matters to a guest that boots under TCG: no firmware devices to probe
+// (-nodefaults), no option ROMs (romfile=), no HPET, USB or VMware port.
+func arguments(m compute.Machine, a Acceleration) []string {
+	args := []string{
+		"-name", m.ID, "-uuid", m.ID,
+		"-no-user-config", "-nodefaults", "-display", "none",
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+		"-machine", "pc,usb=off,vmport=off,hpet=off,memory-backend=ram",
+	}
+	args = append(args, a.arguments()...)
+	args = append(args,
+		"-smp", strconv.Itoa(m.VCPUs),
+		"-m", strconv.Itoa(m.MemoryMB),
+		"-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", m.MemoryMB),
+		"-rtc", "base=utc",
+		"-boot", "strict=on",
+		"-pidfile", pidFile,
+		"-chardev", "socket,id=monitor,fd=3,server=on,wait=off", // see listen
+		"-mon", "chardev=monitor,mode=control",
+		"-chardev", "pipe,id=console,path="+consolePipe,
+		"-serial", "chardev:console",
+		"-device", "vmgenid,guid=auto",
+		"-object", "rng-builtin,id=rng",
+		"-device", "virtio-rng-pci,rng=rng,addr="+rngSlot,
+	)
+	args = append(args, rootArguments(m.Root)...)
+	args = append(args, networkArguments(m.Interface)...)
+	for _, disk := range m.Disks {
+		args = append(args, "-blockdev", compact(diskNode(disk)), "-device", compact(diskDevice(disk)))
+	}
+	if len(m.ConfigDrive) > 0 {
+		node := blockNode{Driver: "raw", Name: "config", ReadOnly: true, File: &fileNode{Driver: "file", Name: configFile}}
+		args = append(args,
+			"-blockdev", compact(node),
+			"-device", "virtio-blk-pci,id=config,drive=config,serial=config,addr="+configSlot)
+	}
+	if m.Kernel != "" {
+		args = append(args, "-kernel", m.Kernel, "-append", m.CommandLine)
+	}
+	if m.Kernel != "" && m.Ramdisk != "" {
+		args = append(args, "-initrd", m.Ramdisk)
+	}
+	return args
+}
+
+// rootArguments plug in the overlay of the root disk.
+//
+// Its flushes stop at the host's page cache: what a guest has synced survives
+// the end of QEMU and of Gatehouse, but not a crash of the host itself, after
+// which a server is rebuilt from its image. That makes the fsyncs of package
+// managers and databases, most of what a test machine writes, nearly free.
+// Volumes outlive servers; theirs reach the disk.
+//
+// The base image ends the chain, whatever its header says. (The boot index 0
+// is that of a kernel given with -kernel.)
+func rootArguments(base compute.BaseImage) []string {
+	cache := &cacheMode{NoFlush: true}
+	baseNode := &blockNode{
+		Driver: base.Format, Name: "base", ReadOnly: true,
+		File: &fileNode{Driver: "file", Name: base.File},
+	}
+	if base.Format == "qcow2" {
+		baseNode.Backing = json.RawMessage("null")
+	}
+	node := blockNode{
+		Driver: "qcow2", Name: "root", Cache: cache, Discard: "unmap",
+		File:    &fileNode{Driver: "file", Name: rootFile, Cache: cache, Discard: "unmap"},
+		Backing: baseNode,
+	}
+	return []string{
+		"-blockdev", compact(node),
+		"-device", "virtio-blk-pci,id=root,drive=root,serial=root,bootindex=1,addr=" + rootSlot,
+	}
+}
+
+// networkArguments give the machine QEMU's user network, one of its own. With
+// restrict, the guest's packets go nowhere but into connections that came in
+// by a forwarded port.
+func networkArguments(i compute.Interface) []string {
+	net := []string{"user,id=net,ipv6=off,restrict=on"}
+	if i.Outgoing {
+		net[0] = "user,id=net,ipv6=off"
+	}
+	if i.Address.IsValid() {
+		for _, port := range i.Ports {
+			net = append(net, fmt.Sprintf("hostfwd=tcp:%s:%d-:%d", i.Address, port.Host, port.Guest))
+		}
+	}
+	device := "virtio-net-pci,id=net,netdev=net,romfile=,addr=" + netSlot
+	if i.MAC != "" {
+		device += ",mac=" + i.MAC
+	}
+	return []string{"-netdev", strings.Join(net, ","), "-device", device}
+}
+
+// blockNode is a BlockdevOptions object of QMP.
+type blockNode struct {
+	Driver   string     `json:"driver"`
+	Name     string     `json:"node-name"`
+	ReadOnly bool       `json:"read-only,omitempty"`
+	Cache    *cacheMode `json:"cache,omitempty"`
+	Discard  string     `json:"discard,omitempty"`
+	File     *fileNode  `json:"file"`
+	Backing  any        `json:"backing,omitempty"` // a blockNode; "null" for none
+}
+
+type fileNode struct {
+	Driver  string     `json:"driver"`
+	Name    string     `json:"filename"`
+	Cache   *cacheMode `json:"cache,omitempty"`
+	Discard string     `json:"discard,omitempty"`
+}
+
+type cacheMode struct {
+	NoFlush bool `json:"no-flush"`
+}
+
+// blockDevice is the argument of device_add for a virtio disk.
+type blockDevice struct {
+	Driver string `json:"driver"`
+	ID     string `json:"id"`
+	Drive  string `json:"drive"`
+	Serial string `json:"serial"`
+}
+
+// diskNode is how the host opens a volume. QEMU locks the file, so that no two
+// machines write it.
+func diskNode(d compute.Disk) blockNode {
+	return blockNode{
+		Driver: d.Format, Name: diskName(d.Serial), ReadOnly: d.ReadOnly, Discard: "unmap",
+		File: &fileNode{Driver: "file", Name: d.File, Discard: "unmap"},
+	}
+}
+
+// diskDevice is how the guest sees a volume.
+func diskDevice(d compute.Disk) blockDevice {
+	const longest = 20 // VIRTIO_BLK_ID_BYTES
+	name := diskName(d.Serial)
+	return blockDevice{Driver: "virtio-blk-pci", ID: name, Drive: name, Serial: d.Serial[:min(len(d.Serial), longest)]}
+}
+
+// diskName names a volume's node and device. A node's name has at most 31
+// bytes, less than a UUID, and not any characters.
+func diskName(serial string) string {
+	sum := sha256.Sum256([]byte(serial))
+	return "disk-" + hex.EncodeToString(sum[:12])
+}
+
+// compact is v as JSON, for types that cannot fail.
+func compact(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,163 @@
+//go:build e2e
+
+package qemu_test
+
+import (
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-dev/gatehouse/core/compute"
+	"github.com/gatehouse-dev/gatehouse/core/compute/drivertest"
+	"github.com/gatehouse-dev/gatehouse/core/compute/qemu"
+)
+
+// timeout is how long something may take that takes seconds, on a busy host
+// without KVM.
+const timeout = 90 * time.Second
+
+// cache holds Debian's cloud kernel; see scripts/fetch-kernel.sh.
+const cache = "../../../.cache/kernel"
+
+// guest is what the tests' machines boot: Debian's kernel and testdata/guest.
+var guest = sync.OnceValues(func() (g struct{ kernel, ramdisk, dir string }, err error) {
+	if out, err := exec.Command("../../../scripts/fetch-kernel.sh").CombinedOutput(); err != nil {
+		return g, &exec.Error{Name: string(out), Err: err}
+	}
+	if g.kernel, err = filepath.Abs(filepath.Join(cache, "vmlinuz")); err != nil {
+		return g, err
+	}
+	if g.dir, err = os.MkdirTemp("", "guest"); err != nil {
+		return g, err
+	}
+	init := filepath.Join(g.dir, "init")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", init, "./testdata/guest")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		return g, &exec.Error{Name: string(out), Err: err}
+	}
+	files := map[string][]byte{}
+	if files["init"], err = os.ReadFile(init); err != nil {
+		return g, err
+	}
+	err = filepath.WalkDir(filepath.Join(cache, "modules"), func(path string, _ os.DirEntry, err error) error {
+		name := filepath.Base(path)
+		if err != nil || !strings.HasSuffix(name, ".ko") || !needed[strings.TrimSuffix(name, ".ko")] {
+			return err
+		}
+		files[name], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		return g, err
+	}
+	g.ramdisk = filepath.Join(g.dir, "ramdisk")
+	return g, os.WriteFile(g.ramdisk, qemu.Archive(files), 0o600)
+})
+
+// needed are the modules that testdata/guest loads.
+var needed = map[string]bool{
+	"virtio": true, "virtio_ring": true, "virtio_pci_legacy_dev": true, "virtio_pci_modern_dev": true,
+	"virtio_pci": true, "virtio_blk": true, "failover": true, "net_failover": true, "virtio_net": true,
+	"button": true, "evdev": true,
+}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if g, err := guest(); err == nil {
+		os.RemoveAll(g.dir)
+	}
+	os.Exit(status)
+}
+
+// host is a directory with machines.
+type host struct {
+	dir    string
+	driver *qemu.Driver
+	image  string
+}
+
+// newHost makes a host without machines. What it still has in the end is
+// destroyed.
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{dir: filepath.Join(t.TempDir(), strings.Repeat("a long name ", 10)), image: filepath.Join(t.TempDir(), "image")}
+	require.NoError(t, os.WriteFile(h.image, make([]byte, 1<<20), 0o600))
+	t.Cleanup(func() {
+		ids, err := h.driver.Machines(t.Context())
+		require.NoError(t, err)
+		for _, id := range ids {
+			require.NoError(t, h.driver.Destroy(t.Context(), id))
+		}
+		require.NoError(t, h.driver.Close())
+	})
+	h.open(t)
+	return h
+}
+
+func (h *host) open(t *testing.T) *qemu.Driver {
+	t.Helper()
+	driver, err := qemu.New(qemu.Config{
+		Dir: h.dir, Accel: "tcg", OutgoingReachesHost: true,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	require.NoError(t, err)
+	h.driver = driver
+	return driver
+}
+
+// reopen makes a driver as a restarted Gatehouse would.
+func (h *host) reopen(t *testing.T) *qemu.Driver {
+	t.Helper()
+	require.NoError(t, h.driver.Close())
+	return h.open(t)
+}
+
+// machine describes a machine that boots the test's guest.
+func (h *host) machine(t *testing.T) compute.Machine {
+	t.Helper()
+	g, err := guest()
+	require.NoError(t, err)
+	return compute.Machine{
+		ID: uuid.NewString(), Name: t.Name(), VCPUs: 1, MemoryMB: 256,
+		Root:   compute.BaseImage{File: h.image, Format: "raw"},
+		Kernel: g.kernel, Ramdisk: g.ramdisk, CommandLine: "console=ttyS0 quiet panic=-1",
+	}
+}
+
+func (h *host) disk(t *testing.T) compute.Disk {
+	t.Helper()
+	disk := compute.Disk{Serial: uuid.NewString(), Format: "raw"}
+	disk.File = filepath.Join(t.TempDir(), disk.Serial)
+	require.NoError(t, os.WriteFile(disk.File, make([]byte, 1<<20), 0o600))
+	return disk
+}
+
+func (h *host) kill(t *testing.T, id string) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(h.driver.PID(id), syscall.SIGKILL))
+}
+
+func TestDriver(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Setup {
+		h := newHost(t)
+		return drivertest.Setup{
+			Driver:  h.driver,
+			Machine: h.machine,
+			Disk:    h.disk,
+			Boot:    "guest: up",
+			Kill:    h.kill,
+			Reopen:  func(t *testing.T) compute.Driver { return h.reopen(t) },
+			Timeout: timeout,
+		}
+	})
+}
