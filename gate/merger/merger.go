@@ -238,7 +238,7 @@ func removeLocks(dir string) error {
 	if err != nil {
 		return fmt.Errorf("open mirror: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // it was only read
 	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
