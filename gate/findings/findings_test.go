@@ -16,7 +16,7 @@ func TestFindingsOfRealOutput(t *testing.T) {
 		want    []string
 		failing bool
 	}{
-		"go test": {"=== RUN   TestA\n--- FAIL: TestA (0.00s)\n    a_test.go:7: no\nFAIL\nFAIL\texample.org/a\t0.002s\nok  \texample.org/b\t0.01s\n",
+		"go test": {"=== RUN   TestA\n--- FAIL: TestA (0.00s)\n    a_test.go:7: no\nexit status 1\nFAIL\texample.org/a\t0.002s\nok  \texample.org/b\t0.01s\n",
 			[]string{"TestA"}, true},
 		"subtests name the innermost": {"--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/one (0.00s)\n    --- FAIL: TestA/two (0.00s)\nFAIL\texample.org/a\t0.002s\n",
 			[]string{"TestA/one", "TestA/two"}, true},

@@ -82,9 +82,9 @@ func (v *passView) missing(i *Item) int {
 }
 
 func (v *passView) base() []Key {
-	keys := make([]Key, len(v.chain))
-	for i, c := range v.chain {
-		keys[i] = c.Key
+	var keys []Key
+	for _, c := range v.chain {
+		keys = append(keys, c.Key)
 	}
 	return keys
 }
