@@ -14,11 +14,13 @@ import (
 
 // Push is what a git client sends with one push.
 type Push struct {
-	Project  string
-	Updates  []git.Update // in the client's order; refs/for/… among them
-	Options  []string     // git push -o
-	Pack     io.Reader    // nil if nothing but deletions is asked for
-	Progress io.Writer    // what the user sees behind "remote: "
+	Project string
+	Updates []git.Update // in the client's order; refs/for/… among them
+	Options []string     // git push -o
+	// Pack is read if anything but deletions is asked for. Unless it is an
+	// *os.File, more than the pack may be read of it.
+	Pack     io.Reader
+	Progress io.Writer // what the user sees behind "remote: "
 }
 
 // PushStatus is what became of one update: Reason is empty if it was done.
@@ -73,11 +75,9 @@ func (s *Service) receive(ctx context.Context, repo *git.Repo, p Push) error {
 	if string(header[:4]) != "PACK" {
 		return fault.New(fault.BadRequest, "bad pack header")
 	}
-	if objects := binary.BigEndian.Uint32(header[8:]); objects > 0 {
-		pack := io.MultiReader(strings.NewReader(string(header[:])), p.Pack)
-		if err := repo.Receive(ctx, pack, objects, MaxPack); err != nil {
-			return unpackFault(err)
-		}
+	version, objects := binary.BigEndian.Uint32(header[4:]), binary.BigEndian.Uint32(header[8:])
+	if err := repo.Receive(ctx, p.Pack, version, objects, MaxPack); err != nil {
+		return unpackFault(err)
 	}
 	if err := repo.Connected(ctx, tips); err != nil {
 		return unpackFault(err)

@@ -43,15 +43,19 @@ func (r *Repo) objects() string {
 // objects, as git's receive-pack does (transfer.unpackLimit).
 const smallPack = 100
 
-// Receive reads a pack of the given number of objects, checks every object
-// (fsck), and stores them. Deltas against objects that the repository has are
-// resolved. A pack larger than limit bytes is refused.
-func (r *Repo) Receive(ctx context.Context, pack io.Reader, objects uint32, limit int64) error {
-	size := fmt.Sprintf("--max-input-size=%d", limit)
+// Receive reads a pack of which the header was read already, checks every
+// object (fsck), and stores them. Deltas against objects that the repository
+// has are resolved. A pack larger than limit bytes is refused.
+//
+// An *os.File is read by git itself; of another reader more may be read than
+// the pack.
+func (r *Repo) Receive(ctx context.Context, pack io.Reader, version, objects uint32, limit int64) error {
+	options := []string{"--strict", fmt.Sprintf("--max-input-size=%d", limit), fmt.Sprintf("--pack_header=%d,%d", version, objects)}
+	args := append([]string{"index-pack", "--stdin", "--fix-thin"}, options...)
 	if objects < smallPack {
-		return r.pipe(ctx, pack, io.Discard, "unpack-objects", "-q", "--strict", size)
+		args = append([]string{"unpack-objects", "-q"}, options...)
 	}
-	return r.pipe(ctx, pack, io.Discard, "index-pack", "--stdin", "--fix-thin", "--strict", size)
+	return r.pipe(ctx, pack, io.Discard, args...)
 }
 
 // Connected reports whether everything that tips reach is there, taking what
