@@ -23,7 +23,7 @@ import (
 
 // timeout is how long something may take that takes seconds, on a busy host
 // without KVM.
-const timeout = 90 * time.Second
+const timeout = 30 * time.Second
 
 // cache holds Debian's cloud kernel; see scripts/fetch-kernel.sh.
 const cache = "../../../.cache/kernel"

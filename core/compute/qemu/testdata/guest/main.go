@@ -18,7 +18,7 @@ import (
 
 // modules in the order in which they need each other.
 var modules = []string{
-	"virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
+	"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
 	"virtio_blk", "failover", "net_failover", "virtio_net", "button", "evdev",
 }
 
@@ -26,7 +26,9 @@ func main() {
 	if err := run(); err != nil {
 		fmt.Println("guest: failed:", err)
 	}
-	select {}
+	for {
+		time.Sleep(time.Hour) // the first program must not end
+	}
 }
 
 func run() error {
