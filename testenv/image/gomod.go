@@ -1,0 +1,82 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// download fetches a module into a module cache of its own, so that the image
+// gets what it needs and no more.
+func (b *build) download(ctx context.Context, m WarmModule, dir string) (downloaded, error) {
+	d := downloaded{WarmModule: m}
+	run := func(in, cache, proxy string, args ...string) ([]byte, error) {
+		cmd := b.command(ctx, filepath.Join(b.config.Inputs["GOROOT"], "bin", "go"), args...)
+		cmd.Dir = in
+		cmd.Env = append(cmd.Env, "GOMODCACHE="+cache, "GOPROXY="+proxy, "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off")
+		return b.output(cmd)
+	}
+	host, proxy, err := b.hostModules(ctx)
+	if err != nil {
+		return d, err
+	}
+	text, err := run(dir, host, proxy, "mod", "download", "-json", m.Module+"@"+m.Version)
+	if err != nil {
+		return d, err
+	}
+	var found struct{ Dir string }
+	if err := json.Unmarshal(text, &found); err != nil {
+		return d, err
+	}
+	d.dir = filepath.Join(dir, m.Project)
+	if err := copyTree(found.Dir, d.dir); err != nil {
+		return d, err
+	}
+	cache := filepath.Join(dir, m.Project+".cache")
+	d.cache = filepath.Join(cache, "cache", "download")
+	if err := os.MkdirAll(d.cache, 0o755); err != nil {
+		return d, err
+	}
+	near := "file://" + filepath.Join(host, "cache", "download") + "," + proxy
+	_, err = run(d.dir, cache, near, "mod", "download")
+	return d, err
+}
+
+// hostModules returns the host's GOMODCACHE and GOPROXY.
+func (b *build) hostModules(ctx context.Context) (cache, proxy string, err error) {
+	cmd := b.command(ctx, filepath.Join(b.config.Inputs["GOROOT"], "bin", "go"), "env", "GOMODCACHE", "GOPROXY")
+	cmd.Dir = "/"
+	text, err := b.output(cmd)
+	if err != nil {
+		return "", "", err
+	}
+	lines := strings.Split(string(text), "\n")
+	if len(lines) < 2 {
+		return "", "", errors.New("go env: too short an answer")
+	}
+	return lines[0], lines[1], nil
+}
+
+// copyTree copies a module's tree so that it can be written.
+func copyTree(from, to string) error {
+	return filepath.Walk(from, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			return os.MkdirAll(filepath.Join(to, name), 0o755)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, name), content, info.Mode().Perm()|0o200)
+	})
+}

@@ -1,0 +1,144 @@
+package image
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopTime is how long a cancelled program has to clean up.
+const stopTime = 20 * time.Second
+
+// environment returns the value of a variable in the configured environment.
+func (c Config) environment(name string) string {
+	for _, setting := range c.Environment {
+		if value, ok := strings.CutPrefix(setting, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// has reports whether a program is in the configured PATH, or in the places
+// for system programs that an ordinary user's PATH leaves out.
+func has(c Config, program string) bool { return c.find(program) != "" }
+
+// find returns the path of a program, or "".
+func (c Config) find(program string) string {
+	if strings.Contains(program, "/") {
+		return program
+	}
+	for _, dir := range append(filepath.SplitList(c.environment("PATH")), "/usr/sbin", "/sbin") {
+		file := filepath.Join(dir, program)
+		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			return file
+		}
+	}
+	return ""
+}
+
+// command makes a command that ends, with all that it started, when ctx does.
+func (b *build) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	path := b.config.find(program)
+	if path == "" {
+		path = program
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(b.config.Environment, "LC_ALL=C.UTF-8")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = stopTime
+	return cmd
+}
+
+// asRoot makes a command that runs as root, or as root of a user namespace,
+// with mounts and processes of its own.
+func (b *build) asRoot(ctx context.Context, args ...string) *exec.Cmd {
+	if os.Geteuid() == 0 {
+		return b.command(ctx, "unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child=SIGTERM", "--"}, args...)...)
+	}
+	return b.command(ctx, "mmdebstrap", append([]string{"--unshare-helper"}, args...)...)
+}
+
+// run runs a command, telling the progress of lines that it prints with
+// the prefix, and quotes its last lines if it fails.
+func (b *build) run(cmd *exec.Cmd, prefix string) error {
+	output := &tail{tell: func(line string) {
+		if text, ok := strings.CutPrefix(line, prefix); ok {
+			b.say("  %s", text)
+		}
+	}}
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, output.last(30))
+	}
+	return nil
+}
+
+// output runs a command and returns what it prints.
+func (b *build) output(cmd *exec.Cmd) ([]byte, error) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, stderr.Bytes())
+	}
+	return out, nil
+}
+
+// tail is a writer that tells each line and remembers the last ones.
+type tail struct {
+	tell    func(line string)
+	partial []byte
+	lines   []string
+}
+
+const tailLines = 200
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.partial = append(t.partial, p...)
+	for {
+		i := bytes.IndexByte(t.partial, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		line := strings.TrimRight(string(t.partial[:i]), "\r")
+		t.partial = t.partial[i+1:]
+		t.tell(line)
+		if t.lines = append(t.lines, line); len(t.lines) > tailLines {
+			t.lines = t.lines[1:]
+		}
+	}
+}
+
+// last returns the last n lines.
+func (t *tail) last(n int) string {
+	return strings.Join(append(t.lines[max(0, len(t.lines)-n):], string(t.partial)), "\n")
+}
+
+func userName(uid int) (string, error) {
+	u, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return "", err
+	}
+	return u.Username, nil
+}
+
+// eachLine calls do for each line of r.
+func eachLine(r io.Reader, do func(line string)) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		do(lines.Text())
+	}
+	return lines.Err()
+}
