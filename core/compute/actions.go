@@ -33,7 +33,7 @@ func (s *Service) Actions(ctx context.Context, c Caller, server string) ([]Actio
 // begin gives a server a task, if check has no objection to its state, and
 // has Run do it.
 func (s *Service) begin(ctx context.Context, c Caller, id string, action Action, check func(*Server) error) error {
-	_, err := s.store.changeServerBy(ctx, id, action, func(server *Server) error {
+	err := s.store.changeServerBy(ctx, id, action, func(server *Server) error {
 		if err := mayUse(c, *server); err != nil {
 			return err
 		}
@@ -139,13 +139,12 @@ func (s *Service) ResetState(ctx context.Context, c Caller, id string, state VMS
 func (s *Service) note(ctx context.Context, c Caller, id, name string, change func(*Server) error) error {
 	action := newAction(c, name)
 	action.FinishedAt = action.StartedAt
-	_, err := s.store.changeServerBy(ctx, id, action, func(server *Server) error {
+	return s.store.changeServerBy(ctx, id, action, func(server *Server) error {
 		if err := mayUse(c, *server); err != nil {
 			return err
 		}
 		return change(server)
 	})
-	return err
 }
 
 // Console returns the last lines (all for a negative number) of a server's

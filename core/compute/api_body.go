@@ -64,7 +64,7 @@ type integer int
 func (n *integer) UnmarshalJSON(text []byte) error {
 	value, err := strconv.Atoi(strings.Trim(string(text), `"`))
 	if err != nil {
-		return errors.New("Value: " + string(text) + " is not of type 'integer'") //nolint:revive,staticcheck // a part of a message
+		return errors.New("Value: " + string(text) + " is not of type 'integer'")
 	}
 	*n = integer(value)
 	return nil
@@ -76,7 +76,7 @@ type boolean bool
 func (b *boolean) UnmarshalJSON(text []byte) error {
 	value, ok := parseBool(strings.Trim(string(text), `"`))
 	if !ok {
-		return errors.New("Value: " + string(text) + " is not of type 'boolean'") //nolint:revive,staticcheck // a part of a message
+		return errors.New("Value: " + string(text) + " is not of type 'boolean'")
 	}
 	*b = boolean(value)
 	return nil

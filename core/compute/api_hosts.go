@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -90,9 +91,7 @@ func (a *api) hypervisorDetail(r *request) (object, error) {
 		return nil, err
 	}
 	delete(sums, "count")
-	for name, value := range sums {
-		detail[name] = value
-	}
+	maps.Copy(detail, sums)
 	detail["cpu_info"] = object{}
 	if !r.since(28) {
 		detail["cpu_info"] = ""

@@ -31,7 +31,7 @@ func (a *api) listMetadata(r *request) error {
 	return r.json(http.StatusOK, object{"metadata": orEmpty(s.Metadata)})
 }
 
-// changeMetadata reads metadata from the body, has change change the server's
+// changeMetadata reads metadata from the body, applies change to the server's
 // with it, and answers with the result.
 func (a *api) changeMetadata(r *request, change func(has, given map[string]string)) error {
 	var given map[string]string

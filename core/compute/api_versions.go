@@ -19,10 +19,7 @@ func (a *api) routeVersions() {
 		}})
 	})
 	document := func(w http.ResponseWriter, r *http.Request) error {
-		v := version(httpapi.Base(r))
-		v["links"] = append(v["links"].([]object), object{ //nolint:errcheck,forcetypeassert // version makes it
-			"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/",
-		})
+		v := version(httpapi.Base(r), object{"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"})
 		v["media-types"] = []object{{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}}
 		return httpapi.WriteJSON(w, http.StatusOK, object{"version": v})
 	}
@@ -31,11 +28,11 @@ func (a *api) routeVersions() {
 	a.http.HandlePublic("/v2.1/", notFound)
 }
 
-func version(base string) object {
+func version(base string, more ...object) object {
 	return object{
 		"id": "v2.1", "status": "CURRENT", "version": highest.String(), "min_version": lowest.String(),
 		"updated": "2013-07-23T11:33:21Z",
-		"links":   []object{{"rel": "self", "href": base + "/v2.1/"}},
+		"links":   append([]object{{"rel": "self", "href": base + "/v2.1/"}}, more...),
 	}
 }
 

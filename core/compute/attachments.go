@@ -114,6 +114,7 @@ func (s *Service) plug(ctx context.Context, server Server) error {
 			err = s.attach(ctx, a)
 		case Detaching:
 			err = s.detach(ctx, a)
+		case Reserving, Attached:
 		}
 		if err != nil {
 			return err

@@ -96,7 +96,7 @@ func (s *Service) spawn(ctx context.Context, server *Server) error {
 // chooseAddress picks a free address of the pool: it looks from a random one
 // on, so that two clouds on one host rarely choose the same.
 func (s *Service) chooseAddress(used map[netip.Addr]bool) (netip.Addr, error) {
-	return nextAddress(s.config.Addresses, used, rand.Uint64())
+	return nextAddress(s.config.Addresses, used, rand.Uint64()) //nolint:gosec // no secret
 }
 
 func nextAddress(pool netip.Prefix, used map[netip.Addr]bool, random uint64) (netip.Addr, error) {
@@ -124,7 +124,7 @@ func (s *Service) wire(server Server) Interface {
 // newNetwork gives an interface its address on the wire, of Nova's range, and
 // its id.
 func newNetwork() Network {
-	r := rand.Uint32()
+	r := rand.Uint32() //nolint:gosec // no secret
 	return Network{
 		MAC:    fmt.Sprintf("fa:16:3e:%02x:%02x:%02x", byte(r>>16), byte(r>>8), byte(r)), //nolint:gosec // the bytes of r
 		PortID: uuid.NewString(),

@@ -155,36 +155,36 @@ var flavors = []compute.Flavor{
 }
 
 // newCloud makes a cloud that nothing runs yet.
-func newCloud(t testing.TB, change ...func(*compute.Config)) *cloud {
-	t.Helper()
+func newCloud(tb testing.TB, change ...func(*compute.Config)) *cloud {
+	tb.Helper()
 	c := &cloud{
 		driver: fake.New(), images: &images{opened: map[string]int{}, gone: map[string]bool{}},
 		volumes: &volumes{status: map[string]string{}, server: map[string]string{}},
 	}
 	c.config = compute.Config{
-		Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Driver: c.driver, Images: c.images, Volumes: c.volumes,
+		Dir: tb.TempDir(), Log: slog.New(slog.DiscardHandler), Driver: c.driver, Images: c.images, Volumes: c.volumes,
 		Flavors: flavors, Ports: []compute.Forward{{Host: 22, Guest: 22}}, ConfigDrive: true,
 	}
 	for _, f := range change {
 		f(&c.config)
 	}
-	c.open(t)
+	c.open(tb)
 	return c
 }
 
 // open opens the service, as at first or after a restart.
-func (c *cloud) open(t testing.TB) {
-	t.Helper()
+func (c *cloud) open(tb testing.TB) {
+	tb.Helper()
 	service, err := compute.New(context.Background(), c.config)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c.service = service
-	t.Cleanup(func() { service.Close() })
+	tb.Cleanup(func() { service.Close() })
 }
 
 // run does the tasks until the returned function is called, which waits for
 // the end, or the test ends.
-func (c *cloud) run(t testing.TB) (stop func()) {
-	t.Helper()
+func (c *cloud) run(tb testing.TB) (stop func()) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.service.Run(ctx) }()
@@ -192,18 +192,18 @@ func (c *cloud) run(t testing.TB) (stop func()) {
 	stop = func() {
 		once.Do(func() {
 			cancel()
-			require.ErrorIs(t, <-ended, context.Canceled)
+			require.ErrorIs(tb, <-ended, context.Canceled)
 		})
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return stop
 }
 
 // client serves the API and returns gophercloud's client for it.
-func (c *cloud) client(t testing.TB, token, microversion string) *gophercloud.ServiceClient {
-	t.Helper()
+func (c *cloud) client(tb testing.TB, token, microversion string) *gophercloud.ServiceClient {
+	tb.Helper()
 	api := httptest.NewServer(compute.NewAPI(c.service, callers, c.config.Log, nil))
-	t.Cleanup(api.Close)
+	tb.Cleanup(api.Close)
 	return &gophercloud.ServiceClient{
 		ProviderClient: &gophercloud.ProviderClient{TokenID: token},
 		Endpoint:       api.URL + "/compute/v2.1/", Type: "compute", Microversion: microversion,
@@ -211,11 +211,11 @@ func (c *cloud) client(t testing.TB, token, microversion string) *gophercloud.Se
 }
 
 // start makes a cloud that runs, and a member's client.
-func start(t testing.TB, change ...func(*compute.Config)) (*cloud, *gophercloud.ServiceClient) {
-	t.Helper()
-	c := newCloud(t, change...)
-	client := c.client(t, "member", "")
-	c.run(t)
+func start(tb testing.TB, change ...func(*compute.Config)) (*cloud, *gophercloud.ServiceClient) {
+	tb.Helper()
+	c := newCloud(tb, change...)
+	client := c.client(tb, "member", "")
+	c.run(tb)
 	return c, client
 }
 
@@ -223,10 +223,10 @@ func start(t testing.TB, change ...func(*compute.Config)) (*cloud, *gophercloud.
 const timeout = 10 * time.Second
 
 // waitFor waits until a server has a status, and returns it.
-func waitFor(t testing.TB, client *gophercloud.ServiceClient, id, status string) *servers.Server {
-	t.Helper()
+func waitFor(tb testing.TB, client *gophercloud.ServiceClient, id, status string) *servers.Server {
+	tb.Helper()
 	var server *servers.Server
-	require.Eventually(t, func() bool {
+	require.Eventually(tb, func() bool {
 		var err error
 		server, err = servers.Get(context.Background(), client, id).Extract()
 		return err == nil && server.Status == status && server.TaskState == ""
@@ -234,16 +234,16 @@ func waitFor(t testing.TB, client *gophercloud.ServiceClient, id, status string)
 	return server
 }
 
-func waitGone(t testing.TB, client *gophercloud.ServiceClient, id string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
+func waitGone(tb testing.TB, client *gophercloud.ServiceClient, id string) {
+	tb.Helper()
+	require.Eventually(tb, func() bool {
 		_, err := servers.Get(context.Background(), client, id).Extract()
 		return gophercloud.ResponseCodeIs(err, 404)
 	}, timeout, time.Millisecond)
 }
 
-func create(t testing.TB, client *gophercloud.ServiceClient, opts servers.CreateOpts) *servers.Server {
-	t.Helper()
+func create(tb testing.TB, client *gophercloud.ServiceClient, opts servers.CreateOpts) *servers.Server {
+	tb.Helper()
 	if opts.Name == "" {
 		opts.Name = "one"
 	}
@@ -254,19 +254,19 @@ func create(t testing.TB, client *gophercloud.ServiceClient, opts servers.Create
 		opts.FlavorRef = "2"
 	}
 	server, err := servers.Create(context.Background(), client, opts, nil).Extract()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return server
 }
 
-func active(t testing.TB, client *gophercloud.ServiceClient, opts servers.CreateOpts) *servers.Server {
-	t.Helper()
-	return waitFor(t, client, create(t, client, opts).ID, "ACTIVE")
+func active(tb testing.TB, client *gophercloud.ServiceClient, opts servers.CreateOpts) *servers.Server {
+	tb.Helper()
+	return waitFor(tb, client, create(tb, client, opts).ID, "ACTIVE")
 }
 
 // requireStatus requires an error to be an answer with a status and a message.
-func requireStatus(t testing.TB, err error, status int, message string) {
-	t.Helper()
-	require.Error(t, err)
-	require.True(t, gophercloud.ResponseCodeIs(err, status), "not %d: %v", status, err)
-	require.ErrorContains(t, err, message)
+func requireStatus(tb testing.TB, err error, status int, message string) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.True(tb, gophercloud.ResponseCodeIs(err, status), "not %d: %v", status, err)
+	require.ErrorContains(tb, err, message)
 }

@@ -61,7 +61,7 @@ func (s *Service) DeleteFlavor(ctx context.Context, id string) error {
 	return s.store.deleteFlavor(ctx, id)
 }
 
-// ChangeFlavor has change change what a flavor says of itself (description
+// ChangeFlavor applies change to what a flavor says of itself (description
 // and extra specs), and returns the result.
 func (s *Service) ChangeFlavor(ctx context.Context, id string, change func(*Flavor) error) (Flavor, error) {
 	return s.store.changeFlavor(ctx, id, change)

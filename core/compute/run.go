@@ -13,6 +13,10 @@ import (
 // pruneEvery is how often images are looked at that no server uses.
 const pruneEvery = time.Hour
 
+// retryAfter is when work is tried again that failed for no reason of the
+// server's own, such as a database that cannot be written to.
+const retryAfter = 10 * time.Second
+
 // Run does the tasks of servers until ctx is cancelled, then returns after
 // what goes on has been stopped; it is taken up again by the next Run. At
 // first it makes the driver's machines and the servers agree.
@@ -22,7 +26,7 @@ func (s *Service) Run(ctx context.Context) error {
 	events := s.config.Driver.Events(ctx)
 	if err := s.reconcile(ctx); err != nil {
 		cancel()
-		for range events { //nolint:revive // it closes
+		for range events { // until it closes
 		}
 		return fmt.Errorf("reconcile servers with machines: %w", err)
 	}
@@ -44,6 +48,7 @@ func (s *Service) worker(ctx context.Context) {
 		}
 		if err := s.work(work, id); err != nil && work.Err() == nil {
 			s.log.ErrorContext(ctx, "work on server failed", "server", id, "err", err)
+			time.AfterFunc(retryAfter, func() { s.queue.add(id) })
 		}
 		done()
 	}

@@ -129,10 +129,10 @@ func (s Server) Status() string {
 	case Errored:
 		return "ERROR"
 	case Active:
-		switch s.TaskState {
-		case Rebooting:
+		if s.TaskState == Rebooting {
 			return "REBOOT"
-		case RebootingHard:
+		}
+		if s.TaskState == RebootingHard {
 			return "HARD_REBOOT"
 		}
 	}

@@ -72,7 +72,7 @@ func serverNotFound(id string) error {
 	return fault.New(fault.NotFound, "Instance %s could not be found.", id)
 }
 
-// ChangeServer has change change what the owner says of a server: names,
+// ChangeServer applies change to what the owner says of a server: names,
 // description, metadata, tags, access addresses.
 func (s *Service) ChangeServer(ctx context.Context, c Caller, id string, change func(*Server) error) (Server, error) {
 	return s.store.changeServer(ctx, id, func(server *Server) error {
@@ -83,7 +83,7 @@ func (s *Service) ChangeServer(ctx context.Context, c Caller, id string, change 
 	})
 }
 
-// SetMetadata has change change a server's metadata, whose number the quota
+// SetMetadata applies change to a server's metadata, whose number the quota
 // limits.
 func (s *Service) SetMetadata(ctx context.Context, c Caller, id string, change func(map[string]string) error) (Server, error) {
 	limits, err := s.Quota(ctx, c.ProjectID)

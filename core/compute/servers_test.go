@@ -3,7 +3,7 @@ package compute_test
 import (
 	"encoding/base64"
 	"net/http"
-	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,8 +72,8 @@ func TestAServerIsReachedByAnAddressOfItsOwn(t *testing.T) {
 		assert.Equal(t, "fixed", fixed["OS-EXT-IPS:type"])
 		assert.Equal(t, "floating", floating["OS-EXT-IPS:type"])
 		assert.Equal(t, machine.Interface.Address.String(), floating["addr"])
-		assert.Regexp(t, regexp.MustCompile(`^fa:16:3e(:[0-9a-f]{2}){3}$`), fixed["OS-EXT-IPS-MAC:mac_addr"])
-		assert.Regexp(t, regexp.MustCompile(`^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.`), floating["addr"])
+		assert.Regexp(t, `^fa:16:3e(:[0-9a-f]{2}){3}$`, fixed["OS-EXT-IPS-MAC:mac_addr"])
+		assert.Regexp(t, `^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.`, floating["addr"])
 		assert.False(t, seen[machine.Interface.Address.String()])
 		seen[machine.Interface.Address.String()] = true
 	}
@@ -116,7 +116,7 @@ func TestServersStopStartAndReboot(t *testing.T) {
 
 	console, err := servers.ShowConsoleOutput(t.Context(), client, id, servers.ShowConsoleOutputOpts{Length: 10}).Extract()
 	require.NoError(t, err)
-	assert.Equal(t, 4, len(regexp.MustCompile("(?m)^fake machine booted$").FindAllString(console, -1)))
+	assert.Equal(t, 4, strings.Count(console, "fake machine booted\n"))
 }
 
 func TestWhoMaySeeAServer(t *testing.T) {

@@ -98,15 +98,14 @@ func (s *store) changeServer(ctx context.Context, id string, change func(*Server
 }
 
 // changeServerBy is changeServer by an action, which is recorded with it.
-func (s *store) changeServerBy(ctx context.Context, id string, action Action, change func(*Server) error) (server Server, err error) {
+func (s *store) changeServerBy(ctx context.Context, id string, action Action, change func(*Server) error) error {
 	action.ServerID = id
-	err = db.InTx(ctx, s.db, func(tx *sql.Tx) error {
-		if server, err = changeServer(ctx, tx, id, change); err != nil {
+	return db.InTx(ctx, s.db, func(tx *sql.Tx) error {
+		if _, err := changeServer(ctx, tx, id, change); err != nil {
 			return err
 		}
 		return insertAction(ctx, tx, action)
 	})
-	return server, err
 }
 
 func changeServer(ctx context.Context, tx *sql.Tx, id string, change func(*Server) error) (Server, error) {

@@ -3,13 +3,9 @@ package compute
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
-
-// cleanupTimeout bounds what is done for a server after its task was given up.
-const cleanupTimeout = time.Minute
 
 func (s *Service) grace() Grace { return Grace(s.config.StopGrace.Seconds()) }
 

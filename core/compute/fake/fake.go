@@ -37,7 +37,7 @@ func New() Driver {
 type host struct {
 	mu       sync.Mutex
 	machines map[string]*machine
-	fail     func(op, id string) error
+	fail     func(ctx context.Context, op, id string) error
 	pending  []compute.Event // not yet delivered
 	wake     chan struct{}   // holds a token when pending may have grown
 }
@@ -53,10 +53,10 @@ func (m *machine) boot() {
 	fmt.Fprintln(&m.console, Boot)
 }
 
-// Fail has f decide, before each operation, whether it fails; op is the
-// method's name. f may also block, for an operation that takes its time. Nil
-// lets everything succeed again.
-func (d Driver) Fail(f func(op, id string) error) {
+// Fail has f decide, before each operation, whether it fails; ctx is that of
+// the operation, op the method's name. f may also block, for an operation that
+// takes its time. Nil lets everything succeed again.
+func (d Driver) Fail(f func(ctx context.Context, op, id string) error) {
 	d.host.mu.Lock()
 	defer d.host.mu.Unlock()
 	d.host.fail = f
@@ -108,7 +108,7 @@ func (h *host) failure(ctx context.Context, op, id string) error {
 	fail := h.fail
 	h.mu.Unlock()
 	if fail != nil {
-		if err := fail(op, id); err != nil {
+		if err := fail(ctx, op, id); err != nil {
 			return err
 		}
 	}
