@@ -28,6 +28,7 @@ func (s *Service) Handler() http.Handler {
 	a.domainRoutes()
 	a.projectRoutes()
 	a.userRoutes()
+	a.applicationCredentialRoutes()
 	a.groupRoutes()
 	a.roleRoutes()
 	a.assignmentRoutes()

@@ -89,6 +89,20 @@ func (a *api) listAssignments(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if f.ProjectID != "" && asks(r, "include_subtree") {
+		below, err := a.s.Subtree(r.Context(), f.ProjectID)
+		if err != nil {
+			return err
+		}
+		for _, p := range below {
+			f.ProjectID = p.ID
+			found, err := list(r.Context(), f)
+			if err != nil {
+				return err
+			}
+			assignments = append(assignments, found...)
+		}
+	}
 	names := &namer{s: a.s, wanted: asks(r, "include_names"), seen: map[string]object{}}
 	all := make([]object, 0, len(assignments))
 	for _, one := range assignments {

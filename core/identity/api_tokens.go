@@ -31,6 +31,7 @@ type authRequest struct {
 			Token *struct {
 				ID string `json:"id"`
 			} `json:"token"`
+			Credential *credentialRequest `json:"application_credential"`
 		} `json:"identity"`
 		Scope scopeBody `json:"scope"`
 	} `json:"auth"`
@@ -85,6 +86,12 @@ func (b *authRequest) credentials() (Credentials, error) {
 				return c, malformed("id in token")
 			}
 			c.Token = b.Auth.Identity.Token.ID
+		case "application_credential":
+			ref, err := b.Auth.Identity.Credential.ref()
+			if err != nil {
+				return c, err
+			}
+			c.Credential = ref
 		default:
 			return c, fault.New(fault.Unauthorized, "Attempted to authenticate with an unsupported method.")
 		}
@@ -175,6 +182,9 @@ func (a *api) tokenBody(r *http.Request, t *Token) object {
 		body["system"] = object{"all": true}
 	default:
 		return object{"token": body}
+	}
+	if t.Credential != nil {
+		body["application_credential"] = credentialOf(*t.Credential)
 	}
 	roles := make([]object, 0, len(t.Roles))
 	for _, role := range t.Roles {

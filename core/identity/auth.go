@@ -27,8 +27,9 @@ type PasswordCredentials struct {
 
 // Credentials prove who somebody is. Several given must prove the same user.
 type Credentials struct {
-	Password *PasswordCredentials
-	Token    string // one that is still valid
+	Password   *PasswordCredentials
+	Token      string // one that is still valid
+	Credential *ApplicationCredentialRef
 }
 
 // Scope is what a token is asked for. If nothing is set, it is the user's
@@ -53,7 +54,7 @@ func (s *Service) Authenticate(ctx context.Context, c Credentials, scope Scope) 
 		if err := p.recheck(ctx, tx); err != nil {
 			return err
 		}
-		on, err := resolveScope(ctx, tx, p.user, scope)
+		on, err := p.scope(ctx, tx, scope)
 		if err != nil {
 			return err
 		}
@@ -70,9 +71,11 @@ func (s *Service) Authenticate(ctx context.Context, c Credentials, scope Scope) 
 
 // proof is what credentials proved.
 type proof struct {
-	user     User
-	password bool
-	parent   *Token // the token it was proved by, or nil
+	user       User
+	password   bool
+	secret     bool                   // that of an application credential
+	parent     *Token                 // the token it was proved by, or nil
+	credential *ApplicationCredential // to which it is limited, directly or by parent; or nil
 }
 
 func (s *Service) prove(ctx context.Context, c Credentials) (proof, error) {
@@ -82,14 +85,28 @@ func (s *Service) prove(ctx context.Context, c Credentials) (proof, error) {
 		if err != nil {
 			return proof{}, err
 		}
-		p.parent, p.user = parent, parent.User
+		p.parent, p.user, p.credential = parent, parent.User, parent.Credential
+	}
+	if c.Credential != nil {
+		credential, err := s.verifyCredential(ctx, *c.Credential)
+		if err != nil {
+			return proof{}, err
+		}
+		u, err := selectUser(ctx, s.db, credential.UserID)
+		if err != nil {
+			return proof{}, err
+		}
+		if p.parent != nil && (p.credential == nil || p.credential.ID != credential.ID) {
+			return proof{}, unauthorized()
+		}
+		p.secret, p.user, p.credential = true, u, &credential
 	}
 	if c.Password != nil {
 		u, err := s.verify(ctx, *c.Password)
 		if err != nil {
 			return proof{}, err
 		}
-		if p.parent != nil && p.user.ID != u.ID {
+		if p.user.ID != "" && p.user.ID != u.ID {
 			return proof{}, unauthorized()
 		}
 		p.password, p.user = true, u
@@ -107,6 +124,15 @@ func (p proof) token(hash string, lifetime time.Duration) *Token {
 	t := &Token{hash: hash, IssuedAt: now, ExpiresAt: now.Add(lifetime), AuditIDs: []string{newAuditID()}}
 	if p.password {
 		t.Methods = append(t.Methods, "password")
+	}
+	if p.secret {
+		t.Methods = append(t.Methods, "application_credential")
+	}
+	if c := p.credential; c != nil {
+		t.credentialID = c.ID
+		if !c.ExpiresAt.IsZero() && c.ExpiresAt.Before(t.ExpiresAt) {
+			t.ExpiresAt = c.ExpiresAt
+		}
 	}
 	if p.parent == nil {
 		return t
@@ -133,7 +159,7 @@ func (p proof) recheck(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	if u.passwordHash != p.user.passwordHash {
+	if p.password && u.passwordHash != p.user.passwordHash {
 		return unauthorized()
 	}
 	return nil
@@ -145,6 +171,23 @@ func refuse(err error) error {
 		return unauthorized()
 	}
 	return err
+}
+
+// scope is what the token is to be scoped to. An application credential has
+// one, and no other may be asked for.
+func (p proof) scope(ctx context.Context, q querier, asked Scope) (target, error) {
+	if p.credential == nil {
+		return resolveScope(ctx, q, p.user, asked)
+	}
+	own := target{onProject, p.credential.ProjectID}
+	if asked == (Scope{}) {
+		return own, nil
+	}
+	on, err := resolveScope(ctx, q, p.user, asked)
+	if err == nil && on != own {
+		err = unauthorized()
+	}
+	return on, err
 }
 
 func resolveScope(ctx context.Context, q querier, u User, scope Scope) (target, error) {

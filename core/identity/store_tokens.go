@@ -13,10 +13,10 @@ import (
 func insertToken(ctx context.Context, q querier, t *Token) error {
 	on := t.target()
 	_, err := q.ExecContext(ctx,
-		`INSERT INTO tokens (hash, user_id, target_kind, target_id, methods, audit_ids, issued_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		`INSERT INTO tokens (hash, user_id, target_kind, target_id, methods, audit_ids, issued_at, expires_at, application_credential_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		t.hash, t.User.ID, on.kind, on.id, toJSON(t.Methods), toJSON(t.AuditIDs),
-		t.IssuedAt.UnixMicro(), t.ExpiresAt.UnixMicro())
+		t.IssuedAt.UnixMicro(), t.ExpiresAt.UnixMicro(), nullable(t.credentialID))
 	return err
 }
 
@@ -28,8 +28,9 @@ func selectToken(ctx context.Context, q querier, hash string) (*Token, error) {
 	var on target
 	var issued, expires int64
 	err := q.QueryRowContext(ctx,
-		`SELECT user_id, target_kind, target_id, methods, audit_ids, issued_at, expires_at FROM tokens WHERE hash = $1`, hash).
-		Scan(&userID, &on.kind, &on.id, jsonColumn{&t.Methods}, jsonColumn{&t.AuditIDs}, &issued, &expires)
+		`SELECT user_id, target_kind, target_id, methods, audit_ids, issued_at, expires_at, COALESCE(application_credential_id, '')
+		FROM tokens WHERE hash = $1`, hash).
+		Scan(&userID, &on.kind, &on.id, jsonColumn{&t.Methods}, jsonColumn{&t.AuditIDs}, &issued, &expires, &t.credentialID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, errNoToken()
 	}

@@ -24,14 +24,17 @@ type Token struct {
 	ProjectDomain   Project // of Project
 	System          bool
 	Roles           []Role // those implied by others included
+	// Credential is the application credential that the token came from, or nil.
+	Credential *ApplicationCredential
 
 	Methods   []string // how the user authenticated: "password", "token"
 	AuditIDs  []string // its own, and that of the first of its line, if another
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 
-	hash   string
-	caller httpapi.Caller
+	hash         string
+	credentialID string // of Credential, or ""
+	caller       httpapi.Caller
 }
 
 // target is what the token is scoped to.
@@ -137,11 +140,33 @@ func (t *Token) load(ctx context.Context, q querier, userID string, on target) (
 		if t.Roles, err = selectHeldRoles(ctx, q, userID, on.id); err != nil {
 			return err
 		}
+		if err := t.limit(ctx, q); err != nil {
+			return err
+		}
 		if len(t.Roles) == 0 {
 			return errNoToken()
 		}
 	}
 	t.caller = t.asCaller()
+	return nil
+}
+
+// limit leaves the token those of its user's roles that its application
+// credential, if it has one, is for.
+func (t *Token) limit(ctx context.Context, q querier) error {
+	if t.credentialID == "" {
+		return nil
+	}
+	credential, err := selectApplicationCredential(ctx, q, t.credentialID)
+	if err != nil {
+		return err
+	}
+	t.Credential = &credential
+	implications, err := selectImplications(ctx, q, "")
+	if err != nil {
+		return err
+	}
+	t.Roles = credential.among(t.Roles, implications)
 	return nil
 }
 
