@@ -94,6 +94,7 @@ func readDisk(disk string) (c ConfigDrive, err error) {
 }
 
 // isoLabel returns the volume id of an ISO 9660 disk (ECMA-119, 8.4.7), or "".
+// It should be padded with spaces, but some writers pad with zeros.
 func isoLabel(disk string) string {
 	const (
 		descriptor = 16 * 2048 // the primary volume descriptor
@@ -111,5 +112,5 @@ func isoLabel(disk string) string {
 	if string(head[1:6]) != "CD001" {
 		return ""
 	}
-	return strings.TrimRight(string(head[volumeID:]), " ")
+	return strings.TrimRight(string(head[volumeID:]), " \x00")
 }
