@@ -285,6 +285,26 @@ func (s *Service) AddEmail(ctx context.Context, caller *Account, id int64, email
 	})
 }
 
+// DeleteEmail takes an address away from an account; administrators may. If it
+// was the preferred one, another takes its place.
+func (s *Service) DeleteEmail(ctx context.Context, caller *Account, id int64, email string) error {
+	if err := administrator(caller, "delete email"); err != nil {
+		return err
+	}
+	return s.write(ctx, func(t *tx) error {
+		result, err := t.ExecContext(ctx, `DELETE FROM account_emails WHERE account = $1 AND email = $2`, id, email)
+		if err != nil {
+			return fmt.Errorf("delete email: %w", err)
+		}
+		if n, err := result.RowsAffected(); err == nil && n == 0 {
+			return fault.New(fault.NotFound, "Not found: %s", email)
+		}
+		return t.exec(ctx, "prefer email", `UPDATE accounts SET
+			email = coalesce((SELECT min(email) FROM account_emails WHERE account = $1), '')
+			WHERE id = $1 AND email = $2`, id, email)
+	})
+}
+
 // SetHTTPPassword gives an account a password for REST and git over HTTP
 // beside the one that Passwords knows, and returns it. An empty password makes
 // a random one; another than that only administrators may choose.

@@ -124,3 +124,13 @@ func (s *Service) Content(ctx context.Context, project string, p *PatchSet, base
 	content, err := repo.Blob(ctx, entry.Hash, MaxDiff)
 	return content, entry.Mode, err
 }
+
+// Patch is the patch set as git format-patch writes it. A patch of more than
+// MaxDiff bytes is fault.TooLarge.
+func (s *Service) Patch(ctx context.Context, project string, p *PatchSet) ([]byte, error) {
+	patch, cut, err := s.repos.Repo(project).FormatPatch(ctx, p.Revision, MaxDiff)
+	if err == nil && cut {
+		err = fault.New(fault.TooLarge, "the patch is larger than %d bytes: git fetch it", MaxDiff)
+	}
+	return patch, err
+}

@@ -2,26 +2,24 @@ package review
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 
 	"github.com/gatehouse-dev/gatehouse/review/git"
 )
 
 // Fetch is a git client reading from a project.
 type Fetch struct {
-	Project        string
-	Protocol       string // the client's GIT_PROTOCOL, e.g. "version=2"; "" for none
-	Stateless      bool   // over HTTP: one request at a time
-	Advertise      bool   // over HTTP: only what the server has
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+	Project   string
+	Protocol  string // the client's GIT_PROTOCOL, e.g. "version=2"; "" for none
+	Stateless bool   // over HTTP: one request at a time
+	Advertise bool   // over HTTP: only what the server has
+	Stdin     io.Reader
+	Stdout    io.Writer
 }
 
 // UploadPack serves a fetch by git's upload-pack. Changes that the caller may
-// not see are not shown. A client that goes away is no error.
+// not see are not shown. A client that goes away is an error.
 func (s *Service) UploadPack(ctx context.Context, caller *Account, f Fetch) error {
 	repo, err := s.repo(ctx, caller, f.Project)
 	if err != nil {
@@ -46,12 +44,10 @@ func (s *Service) UploadPack(ctx context.Context, caller *Account, f Fetch) erro
 	if f.Protocol != "" {
 		cmd.Env = append(cmd.Env, "GIT_PROTOCOL="+f.Protocol)
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = f.Stdin, f.Stdout, f.Stderr
-	err = cmd.Run()
-	if _, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
-		return fmt.Errorf("upload-pack of %s: %w", f.Project, err)
+	if err := git.Run(cmd, f.Stdin, f.Stdout); err != nil {
+		return fmt.Errorf("serve fetch of %s: %w", f.Project, err)
 	}
-	return err
+	return nil
 }
 
 // hiddenRefs are the refs of a project's changes that the caller may not see.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 )
@@ -106,7 +105,11 @@ func (r *Repo) Diff(ctx context.Context, from, to, oldPath, path string, o DiffO
 	return out.Bytes(), w.over, err
 }
 
-// FormatPatch is a commit as git format-patch writes it, streamed to w.
-func (r *Repo) FormatPatch(ctx context.Context, commit string, w io.Writer) error {
-	return r.pipe(ctx, nil, w, "format-patch", "--stdout", "-1", "--no-ext-diff", "--no-textconv", commit)
+// FormatPatch is a commit as git format-patch writes it; cut says that it is
+// longer than limit bytes.
+func (r *Repo) FormatPatch(ctx context.Context, commit string, limit int64) (patch []byte, cut bool, err error) {
+	var out bytes.Buffer
+	w := &limited{w: &out, left: limit}
+	err = r.pipe(ctx, nil, w, "format-patch", "--stdout", "-1", "--no-ext-diff", "--no-textconv", commit)
+	return out.Bytes(), w.over, err
 }

@@ -47,7 +47,6 @@ var settings = [][2]string{
 	{"transfer.fsckObjects", "true"},
 	{"uploadpack.allowFilter", "true"},
 	{"uploadpack.allowReachableSHA1InWant", "true"},
-	{"uploadpack.packObjectsHook", ""},
 }
 
 // OpenStore opens the repositories in dir, making it if it is missing.
@@ -168,20 +167,25 @@ func (r *Repo) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte
 }
 
 func (r *Repo) pipe(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
-	cmd := r.Command(ctx, args...)
+	err := Run(r.Command(ctx, args...), stdin, stdout)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// Run runs a command that Command made; a status other than 0 is an *Error.
+func Run(cmd *exec.Cmd, stdin io.Reader, stdout io.Writer) error {
 	stderr := &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	err := cmd.Run()
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return &Error{Args: args, Status: exit.ExitCode(), Stderr: stderr.String()}
+		return &Error{Args: cmd.Args[1:], Status: exit.ExitCode(), Stderr: stderr.String()}
 	}
-	return fmt.Errorf("run git %s: %w", args[0], err)
+	if err != nil {
+		return fmt.Errorf("run git %s: %w", cmd.Args[1], err)
+	}
+	return nil
 }
 
 // status is the exit status that err tells of, or -1.

@@ -120,11 +120,17 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, caller *review.A
 	}
 	out := &flusher{w: w, controller: http.NewResponseController(w)}
 	if service == receivePack {
-		return receive.Serve(r.Context(), h.service, caller, project, body, out)
+		err = receive.Serve(r.Context(), h.service, caller, project, body, out)
+	} else {
+		err = h.service.UploadPack(r.Context(), caller, review.Fetch{
+			Project: project, Protocol: protocolOf(r), Stateless: true, Stdin: body, Stdout: out,
+		})
 	}
-	return h.service.UploadPack(r.Context(), caller, review.Fetch{
-		Project: project, Protocol: protocolOf(r), Stateless: true, Stdin: body, Stdout: out, Stderr: io.Discard,
-	})
+	if err != nil && out.begun {
+		h.log.DebugContext(r.Context(), "git client left, or sent nonsense", "path", r.URL.Path, "err", err)
+		panic(http.ErrAbortHandler) // the client must not take it for a whole answer
+	}
+	return err
 }
 
 func (h *Handler) advertise(w http.ResponseWriter, r *http.Request, caller *review.Account, project, service string) error {
@@ -132,7 +138,7 @@ func (h *Handler) advertise(w http.ResponseWriter, r *http.Request, caller *revi
 		out := &preceded{w: w, text: "001f# service=git-receive-pack\n0000"}
 		return receive.Advertise(r.Context(), h.service, caller, project, out)
 	}
-	fetch := review.Fetch{Project: project, Protocol: protocolOf(r), Stateless: true, Advertise: true, Stdout: w, Stderr: io.Discard}
+	fetch := review.Fetch{Project: project, Protocol: protocolOf(r), Stateless: true, Advertise: true, Stdout: w}
 	if !strings.Contains(fetch.Protocol, "version=2") {
 		fetch.Stdout = &preceded{w: w, text: "001e# service=git-upload-pack\n0000"}
 	}
@@ -197,9 +203,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 type flusher struct {
 	w          io.Writer
 	controller *http.ResponseController
+	begun      bool
 }
 
 func (f *flusher) Write(p []byte) (int, error) {
+	f.begun = true
 	n, err := f.w.Write(p)
 	if err == nil {
 		_ = f.controller.Flush() // a writer that cannot is no error

@@ -1,0 +1,161 @@
+// Package reviewtest is a review server in a temporary directory, for tests
+// that talk to it with real clients.
+package reviewtest
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/review"
+	"github.com/gatehouse-dev/gatehouse/review/githttp"
+)
+
+// Password is every user's.
+const Password = "secret"
+
+// Users are whom the server knows: an administrator, the gate's service user,
+// two who are neither.
+var Users = map[string]review.User{
+	"admin": {Username: "admin", FullName: "Administrator", Email: "admin@example.com", Admin: true},
+	"gate":  {Username: "gate", FullName: "Gate", Email: "gate@example.com", Service: true},
+	"ann":   {Username: "ann", FullName: "Ann Author", Email: "ann@example.com"},
+	"bob":   {Username: "bob", FullName: "Bob Reviewer", Email: "bob@example.com"},
+}
+
+type passwords struct{}
+
+// Verify implements review.Passwords.
+func (passwords) Verify(_ context.Context, username, password string) (review.User, error) {
+	user, ok := Users[username]
+	if !ok || password != Password {
+		return review.User{}, fault.New(fault.Unauthorized, "wrong password")
+	}
+	return user, nil
+}
+
+// Site is a running review server: its service, and git over HTTP.
+type Site struct {
+	*review.Service
+	Dir string
+	URL string // of the HTTP server, e.g. http://127.0.0.1:4711
+}
+
+// Start starts a site that ends with the test.
+func Start(t testing.TB) *Site {
+	t.Helper()
+	return StartIn(t, t.TempDir())
+}
+
+// StartIn starts a site on a directory that may hold another's state.
+func StartIn(t testing.TB, dir string) *Site {
+	t.Helper()
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	service, err := review.New(t.Context(), review.Config{
+		Dir: dir, Log: log, Passwords: passwords{}, URL: server.URL, SSH: "127.0.0.1:29418",
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		server.Close()
+		require.NoError(t, service.Close())
+	})
+	mux.Handle("/", githttp.New(service, log))
+	site := &Site{Service: service, Dir: dir, URL: server.URL}
+	for _, name := range slices.Sorted(maps.Keys(Users)) {
+		site.Account(t, name) // an account is made at the first log-in
+	}
+	return site
+}
+
+// Account logs a user in.
+func (s *Site) Account(t testing.TB, username string) *review.Account {
+	t.Helper()
+	a, err := s.Login(t.Context(), username, Password)
+	require.NoError(t, err)
+	return a
+}
+
+// Project makes a project with a first commit on main.
+func (s *Site) Project(t testing.TB, name string) {
+	t.Helper()
+	_, err := s.CreateProject(t.Context(), s.Account(t, "admin"), review.NewProject{Name: name, EmptyCommit: true})
+	require.NoError(t, err)
+}
+
+// Clone clones a project as a user, with the server's commit-msg hook.
+func (s *Site) Clone(t testing.TB, username, project string) *Clone {
+	t.Helper()
+	c := &Clone{t: t, Dir: filepath.Join(t.TempDir(), "clone"), user: Users[username]}
+	address := strings.Replace(s.URL, "http://", "http://"+username+":"+Password+"@", 1) + "/" + project
+	require.NoError(t, os.MkdirAll(c.Dir, 0o700))
+	c.Git("clone", "-q", address, ".")
+	hook := filepath.Join(c.Dir, ".git", "hooks", "commit-msg")
+	require.NoError(t, os.MkdirAll(filepath.Dir(hook), 0o700))
+	require.NoError(t, os.WriteFile(hook, review.CommitMsgHook, 0o700)) //nolint:gosec // git runs it
+	return c
+}
+
+// Clone is a user's working copy.
+type Clone struct {
+	t    testing.TB
+	Dir  string
+	user review.User
+}
+
+// Git runs git, which must succeed, and returns its output without the spaces
+// around it.
+func (c *Clone) Git(args ...string) string {
+	c.t.Helper()
+	out, err := c.Try(args...)
+	require.NoError(c.t, err, "git %s: %s", strings.Join(args, " "), out)
+	return out
+}
+
+// Try runs git and returns what it printed, on either stream.
+func (c *Clone) Try(args ...string) (string, error) {
+	cmd := exec.CommandContext(c.t.Context(), "git", args...)
+	cmd.Dir = c.Dir
+	cmd.Env = append(os.Environ(), //nolint:forbidigo // a test's git runs as the tester's would
+		"HOME="+c.Dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C", "TERM=dumb",
+		"GIT_AUTHOR_NAME="+c.user.FullName, "GIT_AUTHOR_EMAIL="+c.user.Email,
+		"GIT_COMMITTER_NAME="+c.user.FullName, "GIT_COMMITTER_EMAIL="+c.user.Email)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// Commit writes a file and commits it; the hook adds a Change-Id.
+func (c *Clone) Commit(file, content, message string) {
+	c.t.Helper()
+	c.Write(file, content)
+	c.Git("commit", "-q", "-m", message)
+}
+
+// Amend writes a file and puts it into the last commit.
+func (c *Clone) Amend(file, content string) {
+	c.t.Helper()
+	c.Write(file, content)
+	c.Git("commit", "-q", "--amend", "--no-edit")
+}
+
+// Write writes a file and adds it to the index.
+func (c *Clone) Write(file, content string) {
+	c.t.Helper()
+	path := filepath.Join(c.Dir, file)
+	require.NoError(c.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(c.t, os.WriteFile(path, []byte(content), 0o600))
+	c.Git("add", "--", file)
+}
