@@ -63,7 +63,7 @@ type messageInfo struct {
 
 // wants is what the options need of the domain.
 func (o options) wants() review.Want {
-	want := review.WantCurrent | review.WantCounts
+	want := review.WantCurrent | review.WantComments
 	if o.any("ALL_REVISIONS", "MESSAGES") {
 		want |= review.WantPatchSets
 	}
@@ -81,7 +81,7 @@ func (o options) wants() review.Want {
 
 // infos describes changes, in their order, as far as o asks.
 func (s *Server) infos(c *call, changes []review.Change, o options) ([]*changeInfo, error) {
-	details, err := s.service.Details(c.ctx(), c.caller, changes, o.wants())
+	details, err := s.service.Details(c.ctx(), changes, o.wants())
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +118,9 @@ func (s *Server) info(c *call, d *review.Detail, o options) (*changeInfo, error)
 		Project:   d.Project, Branch: d.Branch, Topic: d.Topic, Hashtags: orEmpty(d.Hashtags),
 		ChangeID: d.Change.ID, Subject: d.Subject, Status: d.Status,
 		Created: timestamp(d.Created), Updated: timestamp(d.Updated), Submitted: maybe(d.Submitted),
-		TotalComments: d.Comments, Unresolved: d.Unresolved, HasReviewStarted: !d.WIP,
+		TotalComments: len(d.Comments), Unresolved: unresolved(d.Comments), HasReviewStarted: !d.WIP,
 		Private: d.Private, WIP: d.WIP, Number: d.Number, VirtualNumber: d.Number,
-		Owner: account(d.Owner, detailed), Requirements: []struct{}{}, CurrentNumber: d.Change.PatchSet,
+		Owner: account(d.Owner, detailed), Requirements: []struct{}{}, CurrentNumber: d.PatchSet,
 	}
 	if d.Submitter != nil {
 		info.Submitter = new(account(*d.Submitter, detailed))
@@ -148,6 +148,21 @@ func messages(list []review.Message, detailed bool) []messageInfo {
 		}
 	}
 	return infos
+}
+
+// unresolved counts the threads whose last comment leaves them open.
+func unresolved(comments []review.Comment) int {
+	answered := map[string]bool{}
+	for _, comment := range comments {
+		answered[comment.InReplyTo] = true
+	}
+	n := 0
+	for _, comment := range comments {
+		if comment.Unresolved && !answered[comment.ID] {
+			n++
+		}
+	}
+	return n
 }
 
 // orEmpty is list, but never null in JSON.

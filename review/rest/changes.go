@@ -1,9 +1,6 @@
 package rest
 
 import (
-	"net/http"
-
-	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/review"
 )
 
@@ -123,11 +120,11 @@ func (s *Server) again(c *call, number int64) (any, error) {
 }
 
 func (s *Server) listMessages(c *call, change *review.Change) (any, error) {
-	details, err := s.service.Details(c.ctx(), c.caller, []review.Change{*change}, review.WantMessages)
+	d, err := s.service.Detail(c.ctx(), change, review.WantMessages)
 	if err != nil {
 		return nil, err
 	}
-	return messages(details[0].Messages, true), nil
+	return messages(d.Messages, true), nil
 }
 
 func (s *Server) getTopic(_ *call, change *review.Change) (any, error) { return change.Topic, nil }
@@ -139,7 +136,7 @@ func (s *Server) putTopic(c *call, change *review.Change) (any, error) {
 	if err := c.read(&input); err != nil {
 		return nil, err
 	}
-	if err := s.service.SetTopic(c.ctx(), c.caller, change.Number, input.Topic); err != nil {
+	if _, err := s.service.SetTopic(c.ctx(), c.caller, change.Number, input.Topic); err != nil {
 		return nil, err
 	}
 	if input.Topic == "" {
@@ -149,7 +146,8 @@ func (s *Server) putTopic(c *call, change *review.Change) (any, error) {
 }
 
 func (s *Server) deleteTopic(c *call, change *review.Change) (any, error) {
-	return noContent{}, s.service.SetTopic(c.ctx(), c.caller, change.Number, "")
+	_, err := s.service.SetTopic(c.ctx(), c.caller, change.Number, "")
+	return noContent{}, err
 }
 
 func (s *Server) getHashtags(_ *call, change *review.Change) (any, error) {
@@ -228,13 +226,8 @@ func (s *Server) setWIP(wip bool) func(*call, *review.Change) (any, error) {
 		if err := c.read(&input); err != nil {
 			return nil, err
 		}
-		if change.WIP == wip {
-			if wip {
-				return nil, fault.New(fault.Conflict, "change is already work in progress")
-			}
-			return nil, fault.New(fault.Conflict, "change is not work in progress")
-		}
-		return "", s.service.SetWIP(c.ctx(), c.caller, change.Number, wip, input.Message)
+		_, err := s.service.SetWIP(c.ctx(), c.caller, change.Number, wip, input.Message)
+		return "", err
 	}
 }
 
@@ -244,7 +237,7 @@ func (s *Server) setPrivate(private bool) func(*call, *review.Change) (any, erro
 		if err := c.read(&input); err != nil {
 			return nil, err
 		}
-		if err := s.service.SetPrivate(c.ctx(), c.caller, change.Number, private, input.Message); err != nil {
+		if _, err := s.service.SetPrivate(c.ctx(), c.caller, change.Number, private, input.Message); err != nil {
 			return nil, err
 		}
 		if private {
@@ -259,7 +252,7 @@ func (s *Server) submittedTogether(c *call, change *review.Change) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	changes, err := s.service.SubmittedTogether(c.ctx(), c.caller, change.Number)
+	changes, err := s.service.SubmittedTogether(c.ctx(), c.caller, change)
 	if err != nil {
 		return nil, err
 	}
@@ -291,5 +284,3 @@ func (s *Server) putCommitMessage(c *call, change *review.Change) (any, error) {
 	}
 	return content{mediaType: "text/plain; charset=UTF-8", bytes: []byte("ok")}, nil
 }
-
-var _ http.Handler = (*Server)(nil)

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"slices"
+
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/review"
 )
@@ -59,13 +61,19 @@ func byPath(list []review.Comment) map[string][]commentInfo {
 }
 
 func (s *Server) changeComments(c *call, change *review.Change) (any, error) {
-	list, err := s.service.Comments(c.ctx(), c.caller, change.Number, 0)
-	return byPath(list), err
+	d, err := s.service.Detail(c.ctx(), change, review.WantComments)
+	if err != nil {
+		return nil, err
+	}
+	return byPath(d.Comments), nil
 }
 
 func (s *Server) revisionComments(c *call, r revision) (any, error) {
-	list, err := s.service.Comments(c.ctx(), c.caller, r.change.Number, r.patchSet.Number)
-	return byPath(list), err
+	d, err := s.service.Detail(c.ctx(), r.change, review.WantComments)
+	if err != nil {
+		return nil, err
+	}
+	return byPath(slices.DeleteFunc(d.Comments, func(k review.Comment) bool { return k.PatchSet != r.patchSet.Number })), nil
 }
 
 func (s *Server) changeDrafts(c *call, change *review.Change) (any, error) {
@@ -136,9 +144,9 @@ func (s *Server) saveDraft(c *call, draft review.Comment) (any, error) {
 	}
 	fresh := input.domain(draft.Path)
 	draft.Side, draft.Line, draft.Range = fresh.Side, fresh.Line, fresh.Range
-	draft.InReplyTo, draft.Message, draft.Tag = fresh.InReplyTo, fresh.Message, input.Tag
-	if fresh.Unresolved != nil {
-		draft.Unresolved = *fresh.Unresolved
+	draft.InReplyTo, draft.Message, draft.Tag = fresh.InReplyTo, fresh.Message, fresh.Tag
+	if input.Unresolved != nil {
+		draft.Unresolved = fresh.Unresolved
 	}
 	saved, err := s.service.SaveDraft(c.ctx(), c.caller, draft)
 	if err != nil {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/review"
@@ -14,45 +15,51 @@ func (s *Server) fileRoutes() {
 }
 
 // base reads what a patch set is compared with: another (base=N), its N-th
-// parent (parent=N, given back as -N), or its first parent (0).
-func (s *Server) base(c *call, r revision) (int, error) {
+// parent (parent=N), or its first parent.
+func (s *Server) base(c *call, r revision) (review.Base, error) {
 	query := c.r.URL.Query()
 	if parent := query.Get("parent"); parent != "" {
 		n, err := strconv.Atoi(parent)
-		if err != nil || n < 1 || n > len(r.patchSet.Parents) {
-			return 0, fault.New(fault.BadRequest, "invalid parent number: %s", parent)
+		if err != nil || n < 1 || n > max(len(r.patchSet.Parents), 1) {
+			return review.Base{}, fault.New(fault.BadRequest, "invalid parent number: %s", parent)
 		}
-		return -n, nil
+		return review.Base{Parent: n}, nil
 	}
 	base := query.Get("base")
 	if base == "" || base == "0" {
-		return 0, nil
+		return review.Base{}, nil
 	}
 	other, err := s.service.PatchSet(c.ctx(), c.caller, r.change.Number, base)
 	if err != nil {
-		return 0, err
+		return review.Base{}, err
 	}
-	return other.Number, nil
+	return review.Base{PatchSet: other.Number}, nil
 }
 
 func (s *Server) listFiles(c *call, r revision) (any, error) {
+	if c.has("reviewed") {
+		return []string{}, nil // nobody's are kept
+	}
 	base, err := s.base(c, r)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.service.Files(c.ctx(), c.caller, r.change.Number, r.patchSet.Number, base)
+	list, err := s.service.Files(c.ctx(), r.change.Project, r.patchSet, base)
 	if err != nil {
 		return nil, err
 	}
-	if c.has("reviewed") {
-		return []string{}, nil
-	}
-	return files(list, true), nil
+	infos := files(list)
+	infos[review.PathCommitMessage] = fileInfo{Status: "A", Insertions: strings.Count(r.patchSet.Message, "\n") + 1}
+	return infos, nil
 }
 
 func (s *Server) getContent(c *call, r revision) (any, error) {
-	parent := c.r.URL.Query().Get("parent") != ""
-	bytes, err := s.service.Content(c.ctx(), c.caller, r.change.Number, r.patchSet.Number, c.arg("file"), parent)
+	base, err := s.base(c, r)
+	if err != nil {
+		return nil, err
+	}
+	old := c.r.URL.Query().Get("parent") != ""
+	bytes, _, err := s.service.Content(c.ctx(), r.change.Project, r.patchSet, base, old, c.arg("file"))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +102,7 @@ func (s *Server) getDiff(c *call, r revision) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	diff, err := s.service.Diff(c.ctx(), c.caller, r.change.Number, r.patchSet.Number, base, c.arg("file"), diffOptions)
+	diff, err := s.service.Diff(c.ctx(), r.change.Project, r.patchSet, base, c.arg("file"), diffOptions)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (s *Server) describeLabels(c *call, info *changeInfo, d *review.Detail, o o
 	detailed := o["DETAILED_ACCOUNTS"]
 	if o.any("LABELS", "DETAILED_LABELS") {
 		info.Labels = map[string]labelInfo{}
-		for _, label := range s.service.ProjectLabels(c.ctx(), d.Project) {
+		for _, label := range s.service.Labels(d.Project) {
 			info.Labels[label.Name] = describeLabel(label, d, o["DETAILED_LABELS"], detailed)
 		}
 		info.SubmitRecords = []submitRecord{record(d, info.Labels)}
@@ -78,7 +78,7 @@ func (s *Server) describeLabels(c *call, info *changeInfo, d *review.Detail, o o
 	if o["DETAILED_LABELS"] {
 		info.Reviewers = reviewersByState(d.Reviewers, detailed)
 		if c.caller != nil {
-			info.PermittedLabels = permitted(s.service.Permitted(c.ctx(), c.caller, &d.Change))
+			info.PermittedLabels = permitted(s.service.Permitted(c.caller, &d.Change))
 			info.RemovableReviewer = s.removable(c, d, detailed)
 		}
 	}

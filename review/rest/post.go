@@ -16,8 +16,6 @@ type reviewInput struct {
 	Comments      map[string][]commentInput `json:"comments"`
 	RobotComments map[string][]commentInput `json:"robot_comments"`
 	Drafts        review.DraftHandling      `json:"drafts"`
-	Notify        string                    `json:"notify"`
-	OnBehalfOf    string                    `json:"on_behalf_of"`
 	Reviewers     []reviewerInput           `json:"reviewers"`
 	Ready         bool                      `json:"ready"`
 	WIP           bool                      `json:"work_in_progress"`
@@ -44,9 +42,8 @@ type rangeInfo struct {
 
 // reviewResult is Gerrit's ReviewResult.
 type reviewResult struct {
-	Labels    map[string]int          `json:"labels,omitempty"`
-	Reviewers map[string]reviewerInfo `json:"reviewers,omitempty"`
-	Ready     bool                    `json:"ready,omitempty"`
+	Labels map[string]int `json:"labels,omitempty"`
+	Ready  bool           `json:"ready,omitempty"`
 }
 
 func (s *Server) postReview(c *call, r revision) (any, error) {
@@ -59,7 +56,7 @@ func (s *Server) postReview(c *call, r revision) (any, error) {
 	}
 	in := review.ReviewInput{
 		Message: input.Message, Tag: input.Tag, Labels: input.Labels, StrictLabels: input.StrictLabels,
-		Drafts: input.Drafts, Notify: input.Notify, OnBehalfOf: input.OnBehalfOf, Ready: input.Ready, WIP: input.WIP,
+		Drafts: input.Drafts, Ready: input.Ready, WIP: input.WIP,
 	}
 	for _, byPath := range []map[string][]commentInput{input.Comments, input.RobotComments} {
 		comments, err := commentsOf(byPath)
@@ -71,23 +68,16 @@ func (s *Server) postReview(c *call, r revision) (any, error) {
 	for _, reviewer := range input.Reviewers {
 		in.Reviewers = append(in.Reviewers, reviewer.domain())
 	}
-	result, err := s.service.Review(c.ctx(), c.caller, r.change.Number, r.patchSet.Number, in)
+	votes, err := s.service.Review(c.ctx(), c.caller, r.change.Number, r.patchSet.Number, in)
 	if err != nil {
 		return nil, err
 	}
-	answer := reviewResult{Labels: result.Labels, Ready: input.Ready}
-	if len(result.Reviewers) > 0 {
-		answer.Reviewers = map[string]reviewerInfo{}
-		for _, added := range result.Reviewers {
-			answer.Reviewers[added.Account.Username] = reviewer(added, nil)
-		}
-	}
-	return answer, nil
+	return reviewResult{Labels: votes, Ready: input.Ready}, nil
 }
 
 // commentsOf is the comments in the order of their paths.
-func commentsOf(byPath map[string][]commentInput) ([]review.CommentInput, error) {
-	var comments []review.CommentInput
+func commentsOf(byPath map[string][]commentInput) ([]review.Comment, error) {
+	var comments []review.Comment
 	paths := make([]string, 0, len(byPath))
 	for path := range byPath {
 		paths = append(paths, path)
@@ -104,9 +94,10 @@ func commentsOf(byPath map[string][]commentInput) ([]review.CommentInput, error)
 	return comments, nil
 }
 
-func (i commentInput) domain(path string) review.CommentInput {
-	comment := review.CommentInput{
-		Path: path, Side: i.Side, Line: i.Line, InReplyTo: i.InReplyTo, Message: i.Message, Unresolved: i.Unresolved,
+func (i commentInput) domain(path string) review.Comment {
+	comment := review.Comment{
+		Path: path, Side: i.Side, Line: i.Line, InReplyTo: i.InReplyTo, Message: i.Message, Tag: i.Tag,
+		Unresolved: i.Unresolved != nil && *i.Unresolved,
 	}
 	if i.Range != nil {
 		comment.Range = review.Range(*i.Range)

@@ -205,12 +205,12 @@ type labelDefinition struct {
 // listLabels describes the labels. None has a function of its own: what a
 // submission needs is said by the submit requirements.
 func (s *Server) listLabels(c *call, p *review.Project) (any, error) {
-	labels := s.service.ProjectLabels(c.ctx(), p.Name)
+	labels := s.service.Labels(p.Name)
 	infos := make([]labelDefinition, len(labels))
 	for i, label := range labels {
 		infos[i] = labelDefinition{
 			Name: label.Name, ProjectName: "All-Projects", Function: "NoBlock", Values: map[string]string{},
-			CopyCondition: label.CopyCondition,
+			CopyCondition: label.CopyCondition(),
 		}
 		for _, value := range label.Values {
 			infos[i].Values[signed(value.Value)] = value.Text

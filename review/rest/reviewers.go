@@ -39,11 +39,7 @@ func (s *Server) onReviewer(pattern string, h func(c *call, d *review.Detail, r 
 }
 
 func (s *Server) votes(c *call, change *review.Change) (*review.Detail, error) {
-	details, err := s.service.Details(c.ctx(), c.caller, []review.Change{*change}, review.WantVotes|review.WantReviewers)
-	if err != nil {
-		return nil, err
-	}
-	return &details[0], nil
+	return s.service.Detail(c.ctx(), change, review.WantVotes|review.WantReviewers)
 }
 
 // reviewerInfo is an account and its votes ("+1", " 0") by label.
@@ -64,17 +60,6 @@ func reviewer(r review.ReviewerEntry, votes []review.Vote) reviewerInfo {
 	return info
 }
 
-// currentVotes are the votes on the current patch set, under all labels.
-func currentVotes(d *review.Detail) []review.Vote {
-	var votes []review.Vote
-	for _, vote := range d.Votes {
-		if vote.PatchSet == d.Change.PatchSet {
-			votes = append(votes, vote)
-		}
-	}
-	return votes
-}
-
 func (s *Server) listReviewers(c *call, change *review.Change) (any, error) {
 	d, err := s.votes(c, change)
 	if err != nil {
@@ -82,13 +67,13 @@ func (s *Server) listReviewers(c *call, change *review.Change) (any, error) {
 	}
 	infos := make([]reviewerInfo, len(d.Reviewers))
 	for i, entry := range d.Reviewers {
-		infos[i] = reviewer(entry, currentVotes(d))
+		infos[i] = reviewer(entry, d.CurrentVotes(""))
 	}
 	return infos, nil
 }
 
 func (s *Server) getReviewer(_ *call, d *review.Detail, r review.ReviewerEntry) (any, error) {
-	return []reviewerInfo{reviewer(r, currentVotes(d))}, nil
+	return []reviewerInfo{reviewer(r, d.CurrentVotes(""))}, nil
 }
 
 // reviewerInput is Gerrit's ReviewerInput.
@@ -126,7 +111,7 @@ func (s *Server) postReviewer(c *call, change *review.Change) (any, error) {
 		return nil, fault.New(fault.BadRequest, "missing reviewer field")
 	}
 	result := addReviewerResult{Input: input.Reviewer}
-	added, err := s.service.AddReviewers(c.ctx(), c.caller, change.Number, []review.ReviewerInput{input.domain()})
+	added, err := s.service.AddReviewers(c.ctx(), c.caller, change.Number, input.domain())
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.BadRequest) {
 		result.Error = err.Error()
 		return result, nil
@@ -150,7 +135,7 @@ func (s *Server) deleteReviewer(c *call, d *review.Detail, r review.ReviewerEntr
 
 func (s *Server) listVotes(_ *call, d *review.Detail, r review.ReviewerEntry) (any, error) {
 	votes := map[string]int{}
-	for _, vote := range currentVotes(d) {
+	for _, vote := range d.CurrentVotes("") {
 		if vote.Account.ID == r.Account.ID {
 			votes[vote.Label] = vote.Value
 		}

@@ -64,7 +64,7 @@ func (s *Server) describeRevisions(c *call, info *changeInfo, d *review.Detail, 
 	info.Revisions = map[string]*revisionInfo{}
 	for i := range d.PatchSets {
 		ps := &d.PatchSets[i]
-		current := ps.Number == d.Change.PatchSet
+		current := ps.Number == d.PatchSet
 		if current {
 			info.CurrentRevision = ps.Revision
 		}
@@ -73,7 +73,7 @@ func (s *Server) describeRevisions(c *call, info *changeInfo, d *review.Detail, 
 		}
 		revision := s.revision(c, &d.Change, ps, o)
 		if o["ALL_FILES"] || current && o["CURRENT_FILES"] {
-			revision.Files = files(d.Files[ps.Number], false)
+			revision.Files = files(d.Files[ps.Number])
 		}
 		if current && o["CURRENT_ACTIONS"] {
 			actions, err := s.service.Actions(c.ctx(), c.caller, &d.Change)
@@ -145,14 +145,10 @@ func person(ident review.Ident) *personInfo {
 	return &personInfo{Name: ident.Name, Email: ident.Email, Date: timestamp(ident.When), Zone: offset / int(time.Minute/time.Second)}
 }
 
-// files describes files by path. The magic ones, which begin with a slash,
-// are part of a list of files but not of a revision.
-func files(list []review.File, magic bool) map[string]fileInfo {
+// files describes files by path.
+func files(list []review.File) map[string]fileInfo {
 	out := map[string]fileInfo{}
 	for _, f := range list {
-		if strings.HasPrefix(f.Path, "/") && !magic {
-			continue
-		}
 		info := fileInfo{
 			Status: f.Status, Binary: f.Binary, OldPath: f.OldPath, Insertions: f.Insertions, Deletions: f.Deletions,
 		}

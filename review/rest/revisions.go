@@ -76,7 +76,7 @@ type relatedInfo struct {
 }
 
 func (s *Server) getRelated(c *call, r revision) (any, error) {
-	list, err := s.service.Related(c.ctx(), c.caller, r.change.Number, r.patchSet.Number)
+	list, err := s.service.Related(c.ctx(), c.caller, r.change, r.patchSet)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *Server) getMergeable(c *call, r revision) (any, error) {
 	if !r.change.Open() {
 		return nil, fault.New(fault.Conflict, "change is %s", strings.ToLower(string(r.change.Status)))
 	}
-	mergeable, err := s.service.Mergeable(c.ctx(), c.caller, r.change.Number, r.patchSet.Number)
+	mergeable, err := s.service.Mergeable(c.ctx(), r.change, r.patchSet)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *Server) getSubmitType(c *call, r revision) (any, error) {
 }
 
 func (s *Server) getPatch(c *call, r revision) (any, error) {
-	patch, err := s.service.Patch(c.ctx(), c.caller, r.change.Number, r.patchSet.Number)
+	patch, err := s.service.Patch(c.ctx(), r.change.Project, r.patchSet)
 	if err != nil {
 		return nil, err
 	}
