@@ -1,8 +1,8 @@
 package compute
 
 import (
+	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
@@ -29,10 +29,10 @@ type api struct {
 	http    *httpapi.API
 }
 
-// NewAPI serves s under Prefix.
-func NewAPI(s *Service, tokens httpapi.Tokens, log *slog.Logger, metrics *httpapi.Metrics) http.Handler {
+// Handler returns the HTTP API, to be mounted at Prefix.
+func (s *Service) Handler() http.Handler {
 	a := &api{service: s, http: httpapi.New(httpapi.Config{
-		Name: "compute", Prefix: Prefix, Log: log, Tokens: tokens, WriteError: writeError, Metrics: metrics,
+		Name: "compute", Prefix: Prefix, Log: s.log, Tokens: s.config.Tokens, WriteError: writeError, Metrics: s.config.Metrics,
 	})}
 	a.routeVersions()
 	a.routeFlavors()
@@ -43,26 +43,31 @@ func NewAPI(s *Service, tokens httpapi.Tokens, log *slog.Logger, metrics *httpap
 	a.routeAttachments()
 	a.routeQuotas()
 	a.routeHosts()
-	return a
+	return withoutProject(a.http)
 }
 
 // projectPath is a path that names the project, as Nova's did in old times;
 // clients still make such.
 var projectPath = regexp.MustCompile(`^(` + Prefix + `/v2\.1)/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(/.*)$`)
 
-// projectHeader carries the project of such a path to the handler. A client's
-// own header of that name is removed.
-const projectHeader = "X-Gatehouse-Path-Project"
+type projectKey struct{}
 
-// ServeHTTP implements http.Handler.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = r.Clone(r.Context())
-	r.Header.Del(projectHeader)
-	if match := projectPath.FindStringSubmatch(r.URL.Path); match != nil {
-		r.Header.Set(projectHeader, match[2])
-		r.URL.Path, r.URL.RawPath = match[1]+match[3], ""
-	}
-	a.http.ServeHTTP(w, r)
+// withoutProject takes the project out of paths of the form /v2.1/PROJECT/…,
+// which mean the same as /v2.1/…, and keeps it in the context.
+func withoutProject(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if match := projectPath.FindStringSubmatch(r.URL.EscapedPath()); match != nil {
+			r = r.Clone(context.WithValue(r.Context(), projectKey{}, match[2]))
+			r.URL.RawPath = match[1] + match[3]
+			r.URL.Path = strings.Replace(r.URL.Path, "/"+match[2], "", 1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func projectInPath(ctx context.Context) string {
+	project, _ := ctx.Value(projectKey{}).(string)
+	return project
 }
 
 // request is a request of a known caller for a known microversion.
@@ -82,8 +87,7 @@ const (
 	admin
 )
 
-// handle registers a route under /v2.1 that needs a token and understands
-// microversions from since on.
+// handle registers a route under /v2.1 that needs a token.
 func (a *api) handle(pattern string, who access, h func(*request) error) {
 	method, path, _ := strings.Cut(pattern, " ")
 	a.http.Handle(method+" /v2.1"+path, func(w http.ResponseWriter, r *http.Request) error {
@@ -93,7 +97,7 @@ func (a *api) handle(pattern string, who access, h func(*request) error) {
 			return err
 		}
 		token := httpapi.CallerFrom(r.Context())
-		if err := permit(token, who, r.Header.Get(projectHeader)); err != nil {
+		if err := permit(token, who, projectInPath(r.Context())); err != nil {
 			return err
 		}
 		caller := Caller{
@@ -121,14 +125,9 @@ func permit(token httpapi.Caller, who access, project string) error {
 // since reports whether the request is for 2.minor or newer.
 func (r *request) since(minor int) bool { return r.version.AtLeast(minor) }
 
-// gone reports fault.NotFound from 2.minor on: so Nova answers for what a
-// microversion removed.
-func (r *request) gone(minor int) error {
-	if r.since(minor) {
-		return fault.New(fault.NotFound, "The resource could not be found.")
-	}
-	return nil
-}
+// errNoResource is what Nova answers for what the microversion does not know
+// yet, or any more.
+var errNoResource = fault.New(fault.NotFound, "The resource could not be found.")
 
 func (r *request) json(status int, v any) error { return httpapi.WriteJSON(r.w, status, v) }
 
@@ -151,7 +150,7 @@ func (r *request) url(path string) string {
 func (r *request) bookmark(path string) string { return httpapi.Base(r.Request) + r.project() + path }
 
 func (r *request) project() string {
-	if project := r.Header.Get(projectHeader); project != "" {
+	if project := projectInPath(r.Context()); project != "" {
 		return "/" + project
 	}
 	return ""
@@ -186,7 +185,11 @@ var statuses = map[fault.Kind]int{
 
 // writeError answers with a fault: {"itemNotFound": {"code": 404, …}}. What is
 // wrong with a token is told in Keystone's form.
-func writeError(w http.ResponseWriter, _ *http.Request, err error) {
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Pattern == "/" && fault.Is(err, fault.NotFound) { // no route matches
+		writeNoRoute(w)
+		return
+	}
 	status, message := 500, "Unexpected API Error. The service's log has the request's id and the reason."
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		status, message = statuses[f.Kind], f.Message

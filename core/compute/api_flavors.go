@@ -230,7 +230,7 @@ func (a *api) showFlavor(r *request) error {
 
 func (a *api) updateFlavor(r *request) error {
 	if !r.since(55) {
-		return notFound(r.w, r.Request)
+		return errNoResource
 	}
 	var body struct {
 		Description *string `json:"description"`

@@ -115,8 +115,8 @@ func (a *api) statistics(r *request) (object, error) {
 }
 
 func (a *api) showStatistics(r *request) error {
-	if err := r.gone(88); err != nil {
-		return err
+	if r.since(88) {
+		return errNoResource
 	}
 	sums, err := a.statistics(r)
 	if err != nil {

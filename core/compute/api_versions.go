@@ -25,7 +25,6 @@ func (a *api) routeVersions() {
 	}
 	a.http.HandlePublic("GET /v2.1", document)
 	a.http.HandlePublic("GET /v2.1/{$}", document)
-	a.http.HandlePublic("/v2.1/", notFound)
 }
 
 func version(base string, more ...object) object {
@@ -36,13 +35,12 @@ func version(base string, more ...object) object {
 	}
 }
 
-// notFound answers for paths that are none of the API's: by a page, as Nova's
-// router does.
-func notFound(w http.ResponseWriter, _ *http.Request) error {
+// writeNoRoute answers for paths that are none of the API's: by a page, as
+// Nova's router does.
+func writeNoRoute(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 	w.WriteHeader(http.StatusNotFound)
 	const page = "<html>\n <head>\n  <title>404 Not Found</title>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n" +
 		"  The resource could not be found.<br /><br />\n </body>\n</html>\n"
 	_, _ = w.Write([]byte(page)) // it fails if the client went away
-	return nil
 }

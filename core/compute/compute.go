@@ -16,10 +16,12 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/core/httpapi"
 )
 
-// Config is what a Service is made of. Log, Driver, Images and Volumes are
-// required; the zero value of the others is said with each.
+// Config is what a Service is made of. Dir, Log, Tokens, Driver, Images and
+// Volumes are required; the zero value of the others is said with each.
 type Config struct {
 	// Dir holds the database and the cache of images. It must exist or can be
 	// made.
@@ -27,7 +29,11 @@ type Config struct {
 	// InMemory keeps the database in memory, for tests.
 	InMemory bool
 
-	Log     *slog.Logger
+	Log *slog.Logger
+	// Tokens tells the API who calls, Metrics (nil: nothing) counts its requests.
+	Tokens  httpapi.Tokens
+	Metrics *httpapi.Metrics
+
 	Driver  Driver
 	Images  Images
 	Volumes Volumes

@@ -162,7 +162,7 @@ func newCloud(tb testing.TB, change ...func(*compute.Config)) *cloud {
 		volumes: &volumes{status: map[string]string{}, server: map[string]string{}},
 	}
 	c.config = compute.Config{
-		Dir: tb.TempDir(), Log: slog.New(slog.DiscardHandler), Driver: c.driver, Images: c.images, Volumes: c.volumes,
+		Dir: tb.TempDir(), Log: slog.New(slog.DiscardHandler), Tokens: callers, Driver: c.driver, Images: c.images, Volumes: c.volumes,
 		Flavors: flavors, Ports: []compute.Forward{{Host: 22, Guest: 22}}, ConfigDrive: true,
 	}
 	for _, f := range change {
@@ -202,7 +202,7 @@ func (c *cloud) run(tb testing.TB) (stop func()) {
 // client serves the API and returns gophercloud's client for it.
 func (c *cloud) client(tb testing.TB, token, microversion string) *gophercloud.ServiceClient {
 	tb.Helper()
-	api := httptest.NewServer(compute.NewAPI(c.service, callers, c.config.Log, nil))
+	api := httptest.NewServer(c.service.Handler())
 	tb.Cleanup(api.Close)
 	return &gophercloud.ServiceClient{
 		ProviderClient: &gophercloud.ProviderClient{TokenID: token},

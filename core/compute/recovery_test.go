@@ -22,6 +22,16 @@ func (c *cloud) restart(t *testing.T) {
 	c.open(t)
 }
 
+// fail has a driver's operation fail.
+func (c *cloud) fail(op string, failure error) {
+	c.driver.Fail(func(_ context.Context, name, _ string) error {
+		if name == op {
+			return failure
+		}
+		return nil
+	})
+}
+
 // blocked has a driver's operation block until it is interrupted. The returned
 // channel tells that it has begun.
 func (c *cloud) blocked(op string) (begun chan string) {
@@ -137,16 +147,11 @@ func TestAMachineThatDiesAtOnceIsToldOf(t *testing.T) {
 
 func TestAServerThatCannotBeSpawnedSaysWhy(t *testing.T) {
 	for want, failure := range map[string]error{
-		"The host's disk is full.": fault.New(fault.NoSpace, "The host's disk is full."),
+		"The host's disk is full.":                                      fault.New(fault.NoSpace, "The host's disk is full."),
 		"The machine could not be started; the service's log says why.": errors.New("secret: exit status 1"),
 	} {
 		c, client := start(t)
-		c.driver.Fail(func(_ context.Context, op, _ string) error {
-			if op == "Spawn" {
-				return failure
-			}
-			return nil
-		})
+		c.fail("Spawn", failure)
 		server := waitFor(t, client, create(t, client, servers.CreateOpts{}).ID, "ERROR")
 		assert.Equal(t, want, server.Fault.Message)
 		assert.Empty(t, server.Fault.Details, "for administrators")
@@ -185,12 +190,7 @@ func TestATakenAddressIsLeftForAnother(t *testing.T) {
 	})
 	active(t, client, servers.CreateOpts{})
 
-	c.driver.Fail(func(_ context.Context, op, _ string) error {
-		if op == "Spawn" {
-			return compute.ErrAddressInUse
-		}
-		return nil
-	})
+	c.fail("Spawn", compute.ErrAddressInUse)
 	server := waitFor(t, client, create(t, client, servers.CreateOpts{}).ID, "ERROR")
 	assert.Equal(t, "No free address was found on the host.", server.Fault.Message)
 }
@@ -198,12 +198,7 @@ func TestATakenAddressIsLeftForAnother(t *testing.T) {
 func TestAFailedRebootIsAnError(t *testing.T) {
 	c, client := start(t)
 	id := active(t, client, servers.CreateOpts{}).ID
-	c.driver.Fail(func(_ context.Context, op, _ string) error {
-		if op == "Reboot" {
-			return fault.New(fault.Unavailable, "The monitor does not answer.")
-		}
-		return nil
-	})
+	c.fail("Reboot", fault.New(fault.Unavailable, "The monitor does not answer."))
 	require.NoError(t, servers.Reboot(t.Context(), client, id, servers.RebootOpts{Type: servers.HardReboot}).ExtractErr())
 	server := waitFor(t, client, id, "ERROR")
 	assert.Equal(t, "The monitor does not answer.", server.Fault.Message)
@@ -212,12 +207,7 @@ func TestAFailedRebootIsAnError(t *testing.T) {
 func TestAFailedStopLeavesTheServerAsItWas(t *testing.T) {
 	c, client := start(t)
 	id := active(t, client, servers.CreateOpts{}).ID
-	c.driver.Fail(func(_ context.Context, op, _ string) error {
-		if op == "Stop" {
-			return errors.New("no")
-		}
-		return nil
-	})
+	c.fail("Stop", errors.New("no"))
 	require.NoError(t, servers.Stop(t.Context(), client, id).ExtractErr())
 	waitFor(t, client, id, "ACTIVE")
 }
