@@ -1,0 +1,225 @@
+package volume
+
+import (
+	"maps"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi"
+)
+
+func (a *api) snapshotRoutes() map[string]methods {
+	return map[string]methods{
+		"/v3/snapshots":                     {"GET": a.listSnapshots(viewSnapshot), "POST": a.createSnapshot},
+		"/v3/snapshots/detail":              {"GET": a.listSnapshots(detailSnapshot)},
+		"/v3/snapshots/{id}":                {"GET": a.showSnapshot, "PUT": a.updateSnapshot, "DELETE": a.deleteSnapshot},
+		"/v3/snapshots/{id}/metadata":       {"GET": a.showSnapshotMetadata, "POST": a.addSnapshotMetadata, "PUT": a.replaceSnapshotMetadata},
+		"/v3/snapshots/{id}/metadata/{key}": {"GET": a.showSnapshotItem, "PUT": a.setSnapshotItem, "DELETE": a.deleteSnapshotItem},
+	}
+}
+
+func (a *api) createSnapshot(w http.ResponseWriter, r request) error {
+	var body struct {
+		Volume             string `json:"volume_id"`
+		Name, Description  text
+		DisplayName        text `json:"display_name"`
+		DisplayDescription text `json:"display_description"`
+		Metadata           metadata
+		Force              flag // no snapshot is made of a volume in use, forced or not
+	}
+	if err := readObject(w, r, "snapshot", &body); err != nil {
+		return err
+	}
+	if uuid.Validate(body.Volume) != nil {
+		return fault.New(fault.BadRequest, "Invalid input for field/attribute volume_id. Value: %.80s. It is not a UUID.", body.Volume)
+	}
+	snapshot, err := a.s.CreateSnapshot(r.Context(), r.caller, Snapshot{
+		VolumeID: body.Volume, Name: body.Name.or(body.DisplayName).s, Description: body.Description.or(body.DisplayDescription).s,
+		Metadata: body.Metadata,
+	})
+	if err != nil {
+		return err
+	}
+	return httpapi.WriteJSON(w, http.StatusAccepted, map[string]any{"snapshot": viewSnapshot(r, snapshot)})
+}
+
+func (a *api) showSnapshot(w http.ResponseWriter, r request) error {
+	snapshot, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"snapshot": detailSnapshot(r, snapshot)})
+}
+
+func (a *api) updateSnapshot(w http.ResponseWriter, r request) error {
+	var body struct {
+		Name, Description  text
+		DisplayName        text `json:"display_name"`
+		DisplayDescription text `json:"display_description"`
+	}
+	if _, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id")); err != nil {
+		return err
+	}
+	if err := readObject(w, r, "snapshot", &body); err != nil {
+		return err
+	}
+	snapshot, err := a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
+		if name := body.Name.or(body.DisplayName); name.set {
+			one.Name = name.s
+		}
+		if description := body.Description.or(body.DisplayDescription); description.set {
+			one.Description = description.s
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"snapshot": viewSnapshot(r, snapshot)})
+}
+
+func (a *api) deleteSnapshot(w http.ResponseWriter, r request) error {
+	if err := a.s.DeleteSnapshot(r.Context(), r.caller, r.PathValue("id")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func (a *api) listSnapshots(view func(request, Snapshot) map[string]any) handler {
+	return func(w http.ResponseWriter, r request) error {
+		filter, err := readFilter(r)
+		if err != nil {
+			return err
+		}
+		snapshots, total, err := a.s.Snapshots(r.Context(), filter)
+		if err != nil {
+			return err
+		}
+		views, last := make([]map[string]any, len(snapshots)), ""
+		for i, one := range snapshots {
+			views[i], last = view(r, one), one.ID
+		}
+		return writeList(w, r, "snapshots", r.URL.Path[len("/v3"):], views, filter, last, total)
+	}
+}
+
+// viewSnapshot is a snapshot as plain lists, and answers to changes, show it.
+// See https://docs.openstack.org/api-ref/block-storage/v3/#volume-snapshots-snapshots
+func viewSnapshot(r request, one Snapshot) map[string]any {
+	view := map[string]any{
+		"id": one.ID, "name": orNull(one.Name), "description": orNull(one.Description), "volume_id": one.VolumeID, "status": one.Status,
+		"size": one.SizeGB, "metadata": orEmpty(one.Metadata), "created_at": timestamp(one.CreatedAt), "updated_at": timestamp(one.UpdatedAt),
+	}
+	if r.version.AtLeast(14) {
+		view["group_snapshot_id"] = nil
+	}
+	if r.version.AtLeast(41) {
+		view["user_id"] = one.UserID
+	}
+	if r.version.AtLeast(65) {
+		view["consumes_quota"] = true
+	}
+	return view
+}
+
+func detailSnapshot(r request, one Snapshot) map[string]any {
+	view := viewSnapshot(r, one)
+	view["os-extended-snapshot-attributes:project_id"] = one.ProjectID
+	view["os-extended-snapshot-attributes:progress"] = "0%"
+	if one.Status == Available {
+		view["os-extended-snapshot-attributes:progress"] = "100%"
+	}
+	return view
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+func (a *api) showSnapshotMetadata(w http.ResponseWriter, r request) error {
+	one, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeMetadata(w, one.Metadata)
+}
+
+// changeSnapshotMetadata changes it by f and answers all of it.
+func (a *api) changeSnapshotMetadata(w http.ResponseWriter, r request, f func(old, sent metadata) metadata) error {
+	sent, err := readMetadata(w, r)
+	if err != nil {
+		return err
+	}
+	one, err := a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
+		one.Metadata = f(one.Metadata, sent)
+		return checkItems(one.Metadata)
+	})
+	if err != nil {
+		return err
+	}
+	return writeMetadata(w, one.Metadata)
+}
+
+func (a *api) addSnapshotMetadata(w http.ResponseWriter, r request) error {
+	return a.changeSnapshotMetadata(w, r, func(old, sent metadata) metadata {
+		maps.Copy(old, sent)
+		return old
+	})
+}
+
+func (a *api) replaceSnapshotMetadata(w http.ResponseWriter, r request) error {
+	return a.changeSnapshotMetadata(w, r, func(_, sent metadata) metadata { return sent })
+}
+
+func noSnapshotItem(id, key string) error {
+	return fault.New(fault.NotFound, "Snapshot %s has no metadata with key %.80s.", id, key)
+}
+
+func (a *api) showSnapshotItem(w http.ResponseWriter, r request) error {
+	one, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	key := r.PathValue("key")
+	value, ok := one.Metadata[key]
+	if !ok {
+		return noSnapshotItem(one.ID, key)
+	}
+	return writeItem(w, key, value)
+}
+
+func (a *api) setSnapshotItem(w http.ResponseWriter, r request) error {
+	key, value, err := readItem(w, r)
+	if err != nil {
+		return err
+	}
+	_, err = a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
+		one.Metadata[key] = value
+		return checkItems(one.Metadata)
+	})
+	if err != nil {
+		return err
+	}
+	return writeItem(w, key, value)
+}
+
+func (a *api) deleteSnapshotItem(w http.ResponseWriter, r request) error {
+	_, err := a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
+		if _, ok := one.Metadata[r.PathValue("key")]; !ok {
+			return noSnapshotItem(one.ID, r.PathValue("key"))
+		}
+		delete(one.Metadata, r.PathValue("key"))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}

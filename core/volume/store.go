@@ -1,0 +1,327 @@
+package volume
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
+)
+
+//go:embed migrations/*.sql
+var schema embed.FS
+
+func migrations() fs.FS {
+	sub, err := fs.Sub(schema, "migrations")
+	if err != nil {
+		panic(err) // the directory is embedded
+	}
+	return sub
+}
+
+// store is the service's database. Its times are microseconds since 1970.
+type store struct {
+	db       *sql.DB
+	defaults Quotas
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const columns = `id, project_id, user_id, name, description, size_gb, status, task, bootable, read_only,
+	image_id, snapshot_id, source_id, created_at, updated_at`
+
+// insert stores a new volume, if the quotas of its project allow it.
+func (s store) insert(ctx context.Context, v Volume) error {
+	return db.InTx(ctx, s.db, func(tx *sql.Tx) error {
+		quotas, used, err := s.quotas(ctx, tx, v.ProjectID)
+		if err != nil {
+			return err
+		}
+		if err := quotas.allowVolume(used, v.SizeGB); err != nil {
+			return err
+		}
+		if err := stillThere(ctx, tx, v); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO volumes (`+columns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+			v.ID, v.ProjectID, v.UserID, v.Name, v.Description, v.SizeGB, v.Status, v.task, v.Bootable, v.ReadOnly,
+			v.ImageID, v.SnapshotID, v.SourceID, micro(v.CreatedAt), micro(v.UpdatedAt))
+		if err != nil {
+			return fmt.Errorf("insert volume: %w", err)
+		}
+		return errors.Join(insertMetadata(ctx, tx, v.ID, "volume", v.Metadata), insertMetadata(ctx, tx, v.ID, "image", v.ImageMetadata))
+	})
+}
+
+// stillThere checks, in the transaction that makes a volume from another or
+// from a snapshot, that nobody began to delete that.
+func stillThere(ctx context.Context, q querier, v Volume) error {
+	if v.SnapshotID != "" {
+		snapshot, err := getSnapshot(ctx, q, v.SnapshotID)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && snapshot.Status != Available {
+			return snapshotNotFound(v.SnapshotID)
+		}
+		return err
+	}
+	if v.SourceID != "" {
+		source, err := get(ctx, q, v.SourceID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return notFound(v.SourceID)
+		}
+		if err != nil {
+			return err
+		}
+		return source.copyable()
+	}
+	return nil
+}
+
+func insertMetadata(ctx context.Context, q querier, id, kind string, metadata map[string]string) error {
+	for name, value := range metadata {
+		_, err := q.ExecContext(ctx, `INSERT INTO volume_metadata (volume_id, kind, name, value) VALUES ($1, $2, $3, $4)`, id, kind, name, value)
+		if err != nil {
+			return fmt.Errorf("insert volume metadata: %w", err)
+		}
+	}
+	return nil
+}
+
+// get reads a volume, or reports sql.ErrNoRows.
+func (s store) get(ctx context.Context, id string) (Volume, error) { return get(ctx, s.db, id) }
+
+func get(ctx context.Context, q querier, id string) (Volume, error) {
+	volumes, err := query(ctx, q, `SELECT `+columns+` FROM volumes WHERE id = $1`, id)
+	if err != nil {
+		return Volume{}, err
+	}
+	if len(volumes) == 0 {
+		return Volume{}, sql.ErrNoRows
+	}
+	return volumes[0], nil
+}
+
+// pending lists the volumes that Run has something to do for.
+func (s store) pending(ctx context.Context) ([]Volume, error) {
+	return query(ctx, s.db, `SELECT `+columns+` FROM volumes WHERE task <> '' ORDER BY created_at, id`)
+}
+
+// query reads whole volumes in the order of text, which selects columns.
+func query(ctx context.Context, q querier, text string, args ...any) ([]Volume, error) {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("select volumes: %w", err)
+	}
+	defer rows.Close()
+	var volumes []Volume
+	for rows.Next() {
+		v := Volume{Metadata: map[string]string{}, ImageMetadata: map[string]string{}}
+		var created, updated int64
+		err := rows.Scan(&v.ID, &v.ProjectID, &v.UserID, &v.Name, &v.Description, &v.SizeGB, &v.Status, &v.task, &v.Bootable,
+			&v.ReadOnly, &v.ImageID, &v.SnapshotID, &v.SourceID, &created, &updated)
+		if err != nil {
+			return nil, fmt.Errorf("scan volume: %w", err)
+		}
+		v.CreatedAt, v.UpdatedAt = fromMicro(created), fromMicro(updated)
+		volumes = append(volumes, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("select volumes: %w", err)
+	}
+	rows.Close() // one connection serves a database in memory
+	return volumes, addExtras(ctx, q, volumes)
+}
+
+// addExtras reads the metadata and attachments of volumes.
+func addExtras(ctx context.Context, q querier, volumes []Volume) error {
+	if len(volumes) == 0 {
+		return nil
+	}
+	at := make(map[string]*Volume, len(volumes))
+	ids := make([]any, len(volumes))
+	for i := range volumes {
+		at[volumes[i].ID] = &volumes[i]
+		ids[i] = volumes[i].ID
+	}
+	rows, err := q.QueryContext(ctx, `SELECT volume_id, kind, name, value FROM volume_metadata WHERE volume_id IN `+numbered(len(ids)), ids...)
+	if err != nil {
+		return fmt.Errorf("select volume metadata: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, kind, name, value string
+		if err := rows.Scan(&id, &kind, &name, &value); err != nil {
+			return fmt.Errorf("scan volume metadata: %w", err)
+		}
+		if kind == "image" {
+			at[id].ImageMetadata[name] = value
+		} else {
+			at[id].Metadata[name] = value
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("select volume metadata: %w", err)
+	}
+	rows.Close()
+	return addAttachments(ctx, q, at, ids)
+}
+
+func addAttachments(ctx context.Context, q querier, at map[string]*Volume, ids []any) error {
+	rows, err := q.QueryContext(ctx, `SELECT volume_id, id, server_id, device, host, by_compute, attached_at
+		FROM attachments WHERE volume_id IN `+numbered(len(ids)), ids...)
+	if err != nil {
+		return fmt.Errorf("select attachments: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var a Attachment
+		var attached int64
+		if err := rows.Scan(&id, &a.ID, &a.ServerID, &a.Device, &a.Host, &a.ByCompute, &attached); err != nil {
+			return fmt.Errorf("scan attachment: %w", err)
+		}
+		a.AttachedAt = fromMicro(attached)
+		at[id].Attachment = &a
+	}
+	return rows.Err()
+}
+
+// numbered is "($1, …, $n)".
+func numbered(n int) string {
+	marks := make([]string, n)
+	for i := range marks {
+		marks[i] = "$" + strconv.Itoa(i+1)
+	}
+	return "(" + strings.Join(marks, ", ") + ")"
+}
+
+// update changes a volume by f, in one transaction, and returns it. If there
+// is none it reports fault.NotFound; an error of f changes nothing. The
+// quotas of the project must allow what a volume grows by.
+func (s store) update(ctx context.Context, id string, at time.Time, f func(*Volume) error) (v Volume, err error) {
+	err = db.InTx(ctx, s.db, func(tx *sql.Tx) error {
+		v, err = get(ctx, tx, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return notFound(id)
+		}
+		if err != nil {
+			return err
+		}
+		before := v
+		before.Metadata = maps.Clone(v.Metadata)
+		before.ImageMetadata = maps.Clone(v.ImageMetadata)
+		if err := f(&v); err != nil {
+			return err
+		}
+		if err := s.checkChange(ctx, tx, before, v); err != nil {
+			return err
+		}
+		v.UpdatedAt = at
+		return write(ctx, tx, before, v)
+	})
+	return v, err
+}
+
+// checkChange checks what a change to a volume depends on outside of it.
+func (s store) checkChange(ctx context.Context, q querier, before, after Volume) error {
+	if after.SizeGB > before.SizeGB {
+		quotas, used, err := s.quotas(ctx, q, after.ProjectID)
+		if err != nil {
+			return err
+		}
+		if err := quotas.allowSize(used, after.SizeGB, after.SizeGB-before.SizeGB); err != nil {
+			return err
+		}
+	}
+	if after.task == toDelete && before.task != toDelete || before.Status == Available && after.Status != Available {
+		return s.unused(ctx, q, after)
+	}
+	return nil
+}
+
+// unused checks that no snapshot hangs on a volume that is to be deleted, and
+// that nothing is being copied from one that is about to change.
+func (s store) unused(ctx context.Context, q querier, v Volume) error {
+	var snapshots, copies int
+	err := q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1),
+		(SELECT count(*) FROM snapshots WHERE volume_id = $1 AND task = $2) +
+		(SELECT count(*) FROM volumes WHERE source_id = $1 AND task = $2)`, v.ID, toCreate).Scan(&snapshots, &copies)
+	switch {
+	case err != nil:
+		return fmt.Errorf("count uses of volume: %w", err)
+	case v.task == toDelete && snapshots > 0:
+		return invalid("Volume %s still has %d dependent snapshots.", v.ID, snapshots)
+	case copies > 0:
+		return invalid("Volume %s is being copied.", v.ID)
+	}
+	return nil
+}
+
+func write(ctx context.Context, q querier, before, v Volume) error {
+	_, err := q.ExecContext(ctx, `UPDATE volumes SET name = $1, description = $2, size_gb = $3, status = $4, task = $5,
+		bootable = $6, read_only = $7, updated_at = $8 WHERE id = $9`,
+		v.Name, v.Description, v.SizeGB, v.Status, v.task, v.Bootable, v.ReadOnly, micro(v.UpdatedAt), v.ID)
+	if err != nil {
+		return fmt.Errorf("update volume: %w", err)
+	}
+	if !maps.Equal(before.Metadata, v.Metadata) || !maps.Equal(before.ImageMetadata, v.ImageMetadata) {
+		if _, err := q.ExecContext(ctx, `DELETE FROM volume_metadata WHERE volume_id = $1`, v.ID); err != nil {
+			return fmt.Errorf("delete volume metadata: %w", err)
+		}
+		err := errors.Join(insertMetadata(ctx, q, v.ID, "volume", v.Metadata), insertMetadata(ctx, q, v.ID, "image", v.ImageMetadata))
+		if err != nil {
+			return err
+		}
+	}
+	return writeAttachment(ctx, q, v)
+}
+
+func writeAttachment(ctx context.Context, q querier, v Volume) error {
+	if _, err := q.ExecContext(ctx, `DELETE FROM attachments WHERE volume_id = $1`, v.ID); err != nil {
+		return fmt.Errorf("delete attachment: %w", err)
+	}
+	if v.Attachment == nil {
+		return nil
+	}
+	a := v.Attachment
+	_, err := q.ExecContext(ctx, `INSERT INTO attachments (volume_id, id, server_id, device, host, by_compute, attached_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, v.ID, a.ID, a.ServerID, a.Device, a.Host, a.ByCompute, micro(a.AttachedAt))
+	if err != nil {
+		return fmt.Errorf("insert attachment: %w", err)
+	}
+	return nil
+}
+
+// delete removes a volume for good.
+func (s store) delete(ctx context.Context, id string) error {
+	if _, err := s.db.ExecContext(ctx, `DELETE FROM volumes WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("delete volume: %w", err)
+	}
+	return nil
+}
+
+func micro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicro(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}

@@ -1,0 +1,64 @@
+package volume
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
+)
+
+// quotas reads a project's limits and what it has.
+func (s store) quotas(ctx context.Context, q querier, project string) (Quotas, Usage, error) {
+	limits := s.defaults
+	rows, err := q.QueryContext(ctx, `SELECT resource, maximum FROM quotas WHERE project_id = $1`, project)
+	if err != nil {
+		return Quotas{}, Usage{}, fmt.Errorf("select quotas: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var maximum int
+		if err := rows.Scan(&name, &maximum); err != nil {
+			return Quotas{}, Usage{}, fmt.Errorf("scan quota: %w", err)
+		}
+		if limit := limits.resources()[name]; limit != nil {
+			*limit = maximum
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return Quotas{}, Usage{}, fmt.Errorf("select quotas: %w", err)
+	}
+	rows.Close() // one connection serves a database in memory
+	var used Usage
+	err = q.QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM volumes WHERE project_id = $1),
+		(SELECT count(*) FROM snapshots WHERE project_id = $1),
+		(SELECT coalesce(sum(size_gb), 0) FROM volumes WHERE project_id = $1) +
+		(SELECT coalesce(sum(size_gb), 0) FROM snapshots WHERE project_id = $1)`, project).
+		Scan(&used.Volumes, &used.Snapshots, &used.Gigabytes)
+	if err != nil {
+		return Quotas{}, Usage{}, fmt.Errorf("sum usage: %w", err)
+	}
+	return limits, used, nil
+}
+
+func (s store) setQuotas(ctx context.Context, project string, limits map[string]int) error {
+	return db.InTx(ctx, s.db, func(tx *sql.Tx) error {
+		for name, limit := range limits {
+			_, err := tx.ExecContext(ctx, `INSERT INTO quotas (project_id, resource, maximum) VALUES ($1, $2, $3)
+				ON CONFLICT (project_id, resource) DO UPDATE SET maximum = excluded.maximum`, project, name, limit)
+			if err != nil {
+				return fmt.Errorf("set quota: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s store) deleteQuotas(ctx context.Context, project string) error {
+	if _, err := s.db.ExecContext(ctx, `DELETE FROM quotas WHERE project_id = $1`, project); err != nil {
+		return fmt.Errorf("delete quotas: %w", err)
+	}
+	return nil
+}
