@@ -148,7 +148,7 @@ type cloud struct {
 	service *compute.Service
 }
 
-var flavors = []compute.Flavor{
+var firstFlavors = []compute.Flavor{
 	{ID: "1", Name: "m1.tiny", VCPUs: 1, MemoryMB: 512, DiskGB: 1, Public: true},
 	{ID: "2", Name: "m1.small", VCPUs: 1, MemoryMB: 2048, DiskGB: 20, Public: true},
 	{ID: "private", Name: "private", VCPUs: 2, MemoryMB: 64, DiskGB: 0},
@@ -163,7 +163,7 @@ func newCloud(tb testing.TB, change ...func(*compute.Config)) *cloud {
 	}
 	c.config = compute.Config{
 		Dir: tb.TempDir(), Log: slog.New(slog.DiscardHandler), Tokens: callers, Driver: c.driver, Images: c.images, Volumes: c.volumes,
-		Flavors: flavors, Ports: []compute.Forward{{Host: 22, Guest: 22}}, ConfigDrive: true,
+		Flavors: firstFlavors, Ports: []compute.Forward{{Host: 22, Guest: 22}}, ConfigDrive: true,
 	}
 	for _, f := range change {
 		f(&c.config)

@@ -23,7 +23,7 @@ import (
 
 // timeout is how long something may take that takes seconds, on a busy host
 // without KVM.
-const timeout = 30 * time.Second
+const timeout = 60 * time.Second
 
 // cache holds Debian's cloud kernel; see scripts/fetch-kernel.sh.
 const cache = "../../../.cache/kernel"
@@ -116,7 +116,7 @@ func (h *host) open(t *testing.T) *qemu.Driver {
 }
 
 // reopen makes a driver as a restarted Gatehouse would.
-func (h *host) reopen(t *testing.T) *qemu.Driver {
+func (h *host) reopen(t *testing.T) compute.Driver {
 	t.Helper()
 	require.NoError(t, h.driver.Close())
 	return h.open(t)
@@ -148,16 +148,19 @@ func (h *host) kill(t *testing.T, id string) {
 }
 
 func TestDriver(t *testing.T) {
-	drivertest.Run(t, func(t *testing.T) drivertest.Setup {
-		h := newHost(t)
-		return drivertest.Setup{
-			Driver:  h.driver,
-			Machine: h.machine,
-			Disk:    h.disk,
-			Boot:    "guest: up",
-			Kill:    h.kill,
-			Reopen:  func(t *testing.T) compute.Driver { return h.reopen(t) },
-			Timeout: timeout,
-		}
-	})
+	drivertest.Run(t, setUp)
+}
+
+func setUp(t *testing.T) drivertest.Setup {
+	t.Helper()
+	h := newHost(t)
+	return drivertest.Setup{
+		Driver:  h.driver,
+		Machine: h.machine,
+		Disk:    h.disk,
+		Boot:    "guest: up",
+		Kill:    h.kill,
+		Reopen:  h.reopen,
+		Timeout: timeout,
+	}
 }

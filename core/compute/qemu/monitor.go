@@ -79,9 +79,8 @@ func listen(dir string) (*os.File, error) {
 			return err
 		}
 		l.SetUnlinkOnClose(false)
-		defer l.Close()
 		file, err = l.File()
-		return err
+		return errors.Join(err, l.Close())
 	})
 	return file, err
 }
@@ -127,7 +126,7 @@ func (m *monitor) exchange(ctx context.Context, command []byte) ([]byte, error) 
 		return o.answer, o.err
 	case <-ctx.Done():
 		m.sock = nil
-		sock.Disconnect() // ends Run
+		disconnect(sock) // ends Run
 		<-done
 		return nil, ctx.Err()
 	}
@@ -139,11 +138,15 @@ func (m *monitor) close() {
 	defer m.calls.Unlock()
 	m.closed = true
 	if m.sock != nil {
-		m.sock.Disconnect()
+		disconnect(m.sock)
 		m.sock = nil
 	}
 	m.pumps.Wait()
 }
+
+// disconnect closes a connection that is of no use any more, whether or not
+// that succeeds.
+func disconnect(sock *qmp.SocketMonitor) { _ = sock.Disconnect() }
 
 // connect waits for QEMU's greeting, unless there is a connection.
 func (m *monitor) connect(ctx context.Context) error {
@@ -168,16 +171,16 @@ func (m *monitor) connect(ctx context.Context) error {
 	select {
 	case err = <-connected:
 	case <-ctx.Done():
-		sock.Disconnect() // makes Connect fail
+		disconnect(sock) // makes Connect fail
 		err = errors.Join(ctx.Err(), <-connected)
 	}
 	if err != nil {
-		sock.Disconnect()
+		disconnect(sock)
 		return fmt.Errorf("connect to QEMU's monitor: %w", err)
 	}
 	events, err := sock.Events(context.WithoutCancel(ctx))
 	if err != nil {
-		sock.Disconnect()
+		disconnect(sock)
 		return err
 	}
 	m.sock = sock

@@ -40,7 +40,7 @@ type process struct {
 // start runs QEMU in a machine's directory, in a session of its own: it
 // outlives Gatehouse, and no terminal's signal reaches it. It returns without
 // waiting for QEMU to be up; but its monitor may be connected to already.
-func start(program, dir string, args []string, log *slog.Logger) (*process, error) {
+func start(ctx context.Context, program, dir string, args []string, log *slog.Logger) (*process, error) {
 	socket, err := listen(dir)
 	if err != nil {
 		return nil, fmt.Errorf("listen for QEMU's monitor: %w", err)
@@ -55,7 +55,7 @@ func start(program, dir string, args []string, log *slog.Logger) (*process, erro
 	}
 	defer output.Close()
 
-	child := exec.CommandContext(context.Background(), program, args...)
+	child := exec.CommandContext(context.WithoutCancel(ctx), program, args...)
 	child.Dir = dir
 	child.Env = []string{"LC_ALL=C"}
 	child.Stdout, child.Stderr = output, output
@@ -164,13 +164,13 @@ func (p *process) wait() (status string, err error) {
 	if err := errors.Join(err, failed); err != nil {
 		return "", err
 	}
-	if p.child == nil {
-		return "", nil
+	if p.child != nil {
+		err = p.child.Wait()
 	}
-	if err := p.child.Wait(); err != nil {
-		return err.Error(), nil
+	if err != nil {
+		status = err.Error()
 	}
-	return "", nil
+	return status, nil
 }
 
 // signal sends the process a signal; to one that has ended, nothing.

@@ -45,7 +45,7 @@ func (d *Driver) bringUp(ctx context.Context, m *machine, args []string) (*proce
 		defer pipe.Close() // when QEMU holds it open
 		enlarge(pipe, d.log)
 	}
-	p, err := start(d.System, m.dir, args, d.log)
+	p, err := start(ctx, d.System, m.dir, args, d.log)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,11 +53,18 @@ func (d *Driver) check(m compute.Machine) error {
 		return fmt.Errorf("id %q of a machine is not a UUID", m.ID)
 	case m.VCPUs < 1 || m.MemoryMB < 1:
 		return fmt.Errorf("machine %s has %d processors and %d MB", m.ID, m.VCPUs, m.MemoryMB)
+	case !validMAC(m.Interface.MAC): // it stands in an option among others
+		return fmt.Errorf("machine %s has MAC address %q", m.ID, m.Interface.MAC)
 	case m.Interface.Outgoing && !d.OutgoingReachesHost:
 		return fault.New(fault.Forbidden, "This host does not let servers open outgoing connections.")
 	default:
 		return nil
 	}
+}
+
+func validMAC(mac string) bool {
+	_, err := net.ParseMAC(mac)
+	return mac == "" || err == nil
 }
 
 // reserve takes an id for a machine about to be made.
@@ -156,7 +164,7 @@ func (d *Driver) discard(m *machine) error {
 func (d *Driver) Destroy(_ context.Context, id string) error {
 	m, err := d.machine(id)
 	if err != nil {
-		return nil //nolint:nilerr // there is none: as wanted
+		return nil // there is none: as wanted
 	}
 	m.op.Lock()
 	defer m.op.Unlock()
