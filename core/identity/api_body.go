@@ -91,6 +91,18 @@ func (m *members) requiredText(name string, into *string) {
 	m.text(name, into)
 }
 
+// options merges the member "options" into what is set.
+func (m *members) options(into *Options, known map[string]string) {
+	var changes map[string]any
+	m.take("options", "object", &changes)
+	merged, err := into.merge(changes, known)
+	if err != nil {
+		m.fail("%v", err)
+		return
+	}
+	*into = merged
+}
+
 // fixed fails if the member is there and says something else.
 func (m *members) fixed(name, value string) {
 	got := value

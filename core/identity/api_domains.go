@@ -19,7 +19,7 @@ func (a *api) domainRoutes() {
 func renderDomain(r *http.Request, d Project) object {
 	return withExtra(object{
 		"id": d.ID, "name": d.Name, "description": d.Description, "enabled": d.Enabled,
-		"tags": tags(d), "options": object{}, "links": selfLink(r, "/domains/"+d.ID),
+		"tags": tags(d), "options": withExtra(object{}, d.Options), "links": selfLink(r, "/domains/"+d.ID),
 	}, d.Extra)
 }
 

@@ -24,7 +24,7 @@ func (a *api) projectBody(r *http.Request, p Project) object {
 	body := object{
 		"id": p.ID, "name": p.Name, "description": p.Description, "enabled": p.Enabled,
 		"is_domain": p.IsDomain, "domain_id": p.DomainID, "parent_id": p.ParentID,
-		"tags": tags(p), "options": object{}, "links": selfLink(r, "/projects/"+p.ID),
+		"tags": tags(p), "options": withExtra(object{}, p.Options), "links": selfLink(r, "/projects/"+p.ID),
 	}
 	if p.IsDomain {
 		body["domain_id"], body["parent_id"] = nil, nil
@@ -46,7 +46,7 @@ func applyProject(m *members, p *Project) error {
 	m.textOrNull("description", &p.Description)
 	m.flag("enabled", &p.Enabled)
 	m.take("tags", "array", &p.Tags)
-	m.take("options", "object", &map[string]any{})
+	m.options(&p.Options, resourceOptions)
 	p.Extra = m.rest(p.Extra)
 	return m.err()
 }

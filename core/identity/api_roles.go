@@ -27,7 +27,7 @@ func (a *api) roleRoutes() {
 func (a *api) roleBody(r *http.Request, role Role) object {
 	body := object{
 		"id": role.ID, "name": role.Name, "domain_id": nil, "description": nil,
-		"options": object{}, "links": selfLink(r, "/roles/"+role.ID),
+		"options": withExtra(object{}, role.Options), "links": selfLink(r, "/roles/"+role.ID),
 	}
 	if role.DomainID != "" {
 		body["domain_id"] = role.DomainID
@@ -50,7 +50,7 @@ func (a *api) roleBodies(r *http.Request, roles []Role) []object {
 func applyRole(m *members, role *Role) error {
 	m.text("name", &role.Name)
 	m.textOrNull("description", &role.Description)
-	m.take("options", "object", &map[string]any{})
+	m.options(&role.Options, resourceOptions)
 	role.Extra = m.rest(role.Extra)
 	return m.err()
 }

@@ -23,7 +23,7 @@ func (a *api) userRoutes() {
 func (a *api) userBody(r *http.Request, u User) object {
 	body := object{
 		"id": u.ID, "name": u.Name, "domain_id": u.DomainID, "enabled": u.Enabled,
-		"password_expires_at": nil, "options": object{}, "links": selfLink(r, "/users/"+u.ID),
+		"password_expires_at": nil, "options": withExtra(object{}, u.Options), "links": selfLink(r, "/users/"+u.ID),
 	}
 	if u.DefaultProjectID != "" {
 		body["default_project_id"] = u.DefaultProjectID
@@ -44,7 +44,7 @@ func applyUser(m *members, u *User) error {
 	m.text("name", &u.Name)
 	m.flag("enabled", &u.Enabled)
 	m.textOrNull("default_project_id", &u.DefaultProjectID)
-	m.take("options", "object", &map[string]any{})
+	m.options(&u.Options, userOptions)
 	delete(m.raw, "password_expires_at") // read-only
 	u.Extra = m.rest(u.Extra)
 	switch u.Extra["description"].(type) {

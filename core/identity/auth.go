@@ -54,6 +54,9 @@ func (s *Service) Authenticate(ctx context.Context, c Credentials, scope Scope) 
 		if err := p.recheck(ctx, tx); err != nil {
 			return err
 		}
+		if !p.user.Options.allows(t.Methods) {
+			return unauthorized()
+		}
 		on, err := p.scope(ctx, tx, scope)
 		if err != nil {
 			return err
@@ -259,6 +262,9 @@ func (s *Service) verify(ctx context.Context, c PasswordCredentials) (User, erro
 	if account == "" {
 		account = c.UserID + "\x00" + c.User.DomainID + "\x00" + c.User.DomainName + "\x00" + c.User.Name
 	}
+	if u.Options.is(ignoreLockout) {
+		account = ""
+	}
 	right, err := s.passwords.verify(ctx, account, u.passwordHash, c.Password)
 	if err != nil {
 		return User{}, err
@@ -277,6 +283,9 @@ func (s *Service) Verify(ctx context.Context, username, password string) (u User
 	u, err = s.verify(ctx, PasswordCredentials{User: Ref{Name: username, DomainID: DefaultDomainID}, Password: password})
 	if err != nil {
 		return User{}, false, err
+	}
+	if !u.Options.allows([]string{"password"}) {
+		return User{}, false, unauthorized()
 	}
 	admin, err = selectIsAdmin(ctx, s.db, u.ID)
 	return u, admin, err

@@ -82,7 +82,7 @@ func ensureRole(ctx context.Context, tx *sql.Tx, name string) (id string, err er
 	if len(found) > 0 {
 		return found[0].ID, nil
 	}
-	role := Role{ID: newID(), Name: name}
+	role := Role{ID: newID(), Name: name, Options: Options{immutable: true}}
 	return role.ID, insertRole(ctx, tx, role)
 }
 

@@ -98,7 +98,7 @@ func (p *passwords) work(ctx context.Context, f func() error) error {
 }
 
 // verify reports whether password is the one stored as hash. account names
-// who tries, for the lockout. An empty hash (no such account, or one without
+// who tries, for the lockout; "" is never locked. An empty hash (no such account, or one without
 // a password) takes as long as any other and is never right.
 func (p *passwords) verify(ctx context.Context, account, hash, password string) (bool, error) {
 	sum := p.keyed(hash, password)
@@ -147,6 +147,9 @@ func (p *passwords) locked(account string) bool {
 }
 
 func (p *passwords) failed(account string) {
+	if account == "" {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.accounts[account]

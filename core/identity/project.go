@@ -20,6 +20,7 @@ type Project struct {
 	Description string
 	Enabled     bool
 	Tags        []string
+	Options     Options
 	Extra       map[string]any // further attributes, as clients sent them
 }
 
@@ -161,6 +162,9 @@ func (s *Service) UpdateProject(ctx context.Context, id string, edit func(*Proje
 		if err := p.validate(); err != nil {
 			return err
 		}
+		if err := checkUpdate(p.kind(), id, before.Options, p.Options); err != nil {
+			return err
+		}
 		if before.ID == DefaultDomainID && !p.Enabled {
 			return fault.New(fault.Forbidden, "The default domain cannot be disabled.")
 		}
@@ -185,6 +189,9 @@ func (s *Service) DeleteProject(ctx context.Context, id string) error {
 		if p.IsDomain {
 			return deleteDomain(ctx, tx, p)
 		}
+		if err := checkDelete(p.kind(), id, p.Options); err != nil {
+			return err
+		}
 		subtree, err := selectSubtree(ctx, tx, id)
 		if err != nil {
 			return err
@@ -204,6 +211,9 @@ func deleteDomain(ctx context.Context, tx *sql.Tx, domain Project) error {
 		return fault.New(fault.Forbidden, "The default domain cannot be deleted.")
 	case domain.Enabled:
 		return fault.New(fault.Forbidden, "Cannot delete a domain that is enabled, please disable it first.")
+	}
+	if err := checkDelete("domain", domain.ID, domain.Options); err != nil {
+		return err
 	}
 	subtree, err := selectSubtree(ctx, tx, domain.ID)
 	if err != nil {

@@ -49,6 +49,9 @@ func TestATokenDiesWithWhatItRestsOn(t *testing.T) {
 			return s.Revoke(ctx, identity.Assignment{UserID: v.user.ID, ProjectID: v.user.DefaultProjectID, RoleID: v.role})
 		},
 		"role deleted": func(ctx context.Context, s *identity.Service, v victim) error {
+			if _, err := s.UpdateRole(ctx, v.role, func(r *identity.Role) error { r.Options = nil; return nil }); err != nil {
+				return err
+			}
 			return s.DeleteRole(ctx, v.role)
 		},
 		"project deleted": func(ctx context.Context, s *identity.Service, v victim) error {

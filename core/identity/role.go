@@ -14,6 +14,7 @@ type Role struct {
 	DomainID    string // empty: a role of the whole cloud
 	Name        string
 	Description string
+	Options     Options
 	Extra       map[string]any // further attributes, as clients sent them
 }
 
@@ -58,7 +59,11 @@ func (s *Service) UpdateRole(ctx context.Context, id string, edit func(*Role) er
 		if r, err = selectRole(ctx, tx, id); err != nil {
 			return err
 		}
+		before := r.Options
 		if err := edit(&r); err != nil {
+			return err
+		}
+		if err := checkUpdate("role", id, before, r.Options); err != nil {
 			return err
 		}
 		if err := checkName(r.Name, 255); err != nil {
@@ -71,7 +76,16 @@ func (s *Service) UpdateRole(ctx context.Context, id string, edit func(*Role) er
 
 // DeleteRole removes a role, and takes it from all who hold it.
 func (s *Service) DeleteRole(ctx context.Context, id string) error {
-	return s.change(ctx, func(tx *sql.Tx) error { return deleteRole(ctx, tx, id) })
+	return s.change(ctx, func(tx *sql.Tx) error {
+		r, err := selectRole(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := checkDelete("role", id, r.Options); err != nil {
+			return err
+		}
+		return deleteRole(ctx, tx, id)
+	})
 }
 
 // Implications lists which roles imply which; with a prior role, only those

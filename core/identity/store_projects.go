@@ -5,28 +5,28 @@ import (
 	"database/sql"
 )
 
-const projectColumns = `id, COALESCE(domain_id, ''), COALESCE(parent_id, ''), is_domain, name, description, enabled, tags, extra`
+const projectColumns = `id, COALESCE(domain_id, ''), COALESCE(parent_id, ''), is_domain, name, description, enabled, tags, options, extra`
 
 func scanProject(row scanner) (Project, error) {
 	var p Project
 	err := row.Scan(&p.ID, &p.DomainID, &p.ParentID, &p.IsDomain, &p.Name, &p.Description, &p.Enabled,
-		jsonColumn{&p.Tags}, jsonColumn{&p.Extra})
+		jsonColumn{&p.Tags}, jsonColumn{&p.Options}, jsonColumn{&p.Extra})
 	return p, err
 }
 
 func insertProject(ctx context.Context, q querier, p Project) error {
 	_, err := q.ExecContext(ctx,
-		`INSERT INTO projects (id, domain_id, parent_id, is_domain, name, description, enabled, tags, extra)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		`INSERT INTO projects (id, domain_id, parent_id, is_domain, name, description, enabled, tags, options, extra)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		p.ID, nullable(p.DomainID), nullable(p.ParentID), p.IsDomain, p.Name, p.Description, p.Enabled,
-		toJSON(p.Tags), toJSON(p.Extra))
+		toJSON(p.Tags), toJSON(p.Options), toJSON(p.Extra))
 	return duplicate(err, p.kind(), p.Name, p.DomainID)
 }
 
 func updateProject(ctx context.Context, q querier, p Project) error {
 	_, err := q.ExecContext(ctx,
-		`UPDATE projects SET name = $1, description = $2, enabled = $3, tags = $4, extra = $5 WHERE id = $6`,
-		p.Name, p.Description, p.Enabled, toJSON(p.Tags), toJSON(p.Extra), p.ID)
+		`UPDATE projects SET name = $1, description = $2, enabled = $3, tags = $4, options = $5, extra = $6 WHERE id = $7`,
+		p.Name, p.Description, p.Enabled, toJSON(p.Tags), toJSON(p.Options), toJSON(p.Extra), p.ID)
 	return duplicate(err, p.kind(), p.Name, p.DomainID)
 }
 

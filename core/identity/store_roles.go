@@ -5,23 +5,23 @@ import (
 	"database/sql"
 )
 
-const roleColumns = `id, COALESCE(domain_id, ''), name, description, extra`
+const roleColumns = `id, COALESCE(domain_id, ''), name, description, options, extra`
 
 func scanRole(row scanner) (Role, error) {
 	var r Role
-	err := row.Scan(&r.ID, &r.DomainID, &r.Name, &r.Description, jsonColumn{&r.Extra})
+	err := row.Scan(&r.ID, &r.DomainID, &r.Name, &r.Description, jsonColumn{&r.Options}, jsonColumn{&r.Extra})
 	return r, err
 }
 
 func insertRole(ctx context.Context, q querier, r Role) error {
-	_, err := q.ExecContext(ctx, `INSERT INTO roles (id, domain_id, name, description, extra) VALUES ($1, $2, $3, $4, $5)`,
-		r.ID, nullable(r.DomainID), r.Name, r.Description, toJSON(r.Extra))
+	_, err := q.ExecContext(ctx, `INSERT INTO roles (id, domain_id, name, description, options, extra) VALUES ($1, $2, $3, $4, $5, $6)`,
+		r.ID, nullable(r.DomainID), r.Name, r.Description, toJSON(r.Options), toJSON(r.Extra))
 	return duplicate(err, "role", r.Name, r.DomainID)
 }
 
 func updateRole(ctx context.Context, q querier, r Role) error {
-	_, err := q.ExecContext(ctx, `UPDATE roles SET name = $1, description = $2, extra = $3 WHERE id = $4`,
-		r.Name, r.Description, toJSON(r.Extra), r.ID)
+	_, err := q.ExecContext(ctx, `UPDATE roles SET name = $1, description = $2, options = $3, extra = $4 WHERE id = $5`,
+		r.Name, r.Description, toJSON(r.Options), toJSON(r.Extra), r.ID)
 	return duplicate(err, "role", r.Name, r.DomainID)
 }
 

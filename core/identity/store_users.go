@@ -5,24 +5,25 @@ import (
 	"database/sql"
 )
 
-const userColumns = `id, domain_id, name, enabled, default_project_id, password_hash, extra`
+const userColumns = `id, domain_id, name, enabled, default_project_id, password_hash, options, extra`
 
 func scanUser(row scanner) (User, error) {
 	var u User
-	err := row.Scan(&u.ID, &u.DomainID, &u.Name, &u.Enabled, &u.DefaultProjectID, &u.passwordHash, jsonColumn{&u.Extra})
+	err := row.Scan(&u.ID, &u.DomainID, &u.Name, &u.Enabled, &u.DefaultProjectID, &u.passwordHash,
+		jsonColumn{&u.Options}, jsonColumn{&u.Extra})
 	return u, err
 }
 
 func insertUser(ctx context.Context, q querier, u User) error {
-	_, err := q.ExecContext(ctx, `INSERT INTO users (`+userColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		u.ID, u.DomainID, u.Name, u.Enabled, u.DefaultProjectID, u.passwordHash, toJSON(u.Extra))
+	_, err := q.ExecContext(ctx, `INSERT INTO users (`+userColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		u.ID, u.DomainID, u.Name, u.Enabled, u.DefaultProjectID, u.passwordHash, toJSON(u.Options), toJSON(u.Extra))
 	return duplicate(err, "user", u.Name, u.DomainID)
 }
 
 func updateUser(ctx context.Context, q querier, u User) error {
 	_, err := q.ExecContext(ctx,
-		`UPDATE users SET name = $1, enabled = $2, default_project_id = $3, password_hash = $4, extra = $5 WHERE id = $6`,
-		u.Name, u.Enabled, u.DefaultProjectID, u.passwordHash, toJSON(u.Extra), u.ID)
+		`UPDATE users SET name = $1, enabled = $2, default_project_id = $3, password_hash = $4, options = $5, extra = $6 WHERE id = $7`,
+		u.Name, u.Enabled, u.DefaultProjectID, u.passwordHash, toJSON(u.Options), toJSON(u.Extra), u.ID)
 	return duplicate(err, "user", u.Name, u.DomainID)
 }
 

@@ -13,7 +13,8 @@ type User struct {
 	DomainID         string
 	Name             string
 	Enabled          bool
-	DefaultProjectID string         // scope of a token asked for without one; may be empty
+	DefaultProjectID string // scope of a token asked for without one; may be empty
+	Options          Options
 	Extra            map[string]any // further attributes, as clients sent them: email, description …
 
 	passwordHash string
@@ -124,8 +125,13 @@ func (s *Service) UpdateUser(ctx context.Context, id, password string, edit func
 // ChangePassword replaces a user's password, given the one it has, and revokes
 // the user's tokens. A wrong one is fault.Unauthorized.
 func (s *Service) ChangePassword(ctx context.Context, id, original, password string) error {
-	if _, err := s.verify(ctx, PasswordCredentials{UserID: id, Password: original}); err != nil {
+	u, err := s.verify(ctx, PasswordCredentials{UserID: id, Password: original})
+	if err != nil {
 		return err
+	}
+	if u.Options.is(lockPassword) {
+		return fault.New(fault.BadRequest, "You cannot change your password at this time due to password policy disallowing "+
+			"password changes. Please contact your administrator to reset your password.")
 	}
 	if password == original {
 		return fault.New(fault.BadRequest, "The new password must differ from the original one.")
@@ -133,7 +139,7 @@ func (s *Service) ChangePassword(ctx context.Context, id, original, password str
 	if password == "" {
 		return fault.New(fault.BadRequest, "Invalid input for field 'password': it is empty.")
 	}
-	_, err := s.UpdateUser(ctx, id, password, func(*User) error { return nil })
+	_, err = s.UpdateUser(ctx, id, password, func(*User) error { return nil })
 	return err
 }
 
