@@ -74,15 +74,22 @@ func (c *imageCache) file(ctx context.Context, id string) (string, error) {
 	unlock := c.lock(id)
 	defer unlock()
 	file := filepath.Join(c.dir, id)
-	now := time.Now()
-	err := os.Chtimes(file, now, now) // says when it was last used: see prune
+	err := touch(file)
 	if errors.Is(err, os.ErrNotExist) {
-		err = c.fetch(ctx, id, file)
+		if err = c.fetch(ctx, id, file); err == nil {
+			err = touch(file)
+		}
 	}
 	if err != nil {
 		return "", fmt.Errorf("cache image %s: %w", id, err)
 	}
 	return file, nil
+}
+
+// touch notes in the file's time when the image was last used: see prune.
+func touch(file string) error {
+	now := time.Now()
+	return os.Chtimes(file, now, now)
 }
 
 func (c *imageCache) lock(id string) (unlock func()) {

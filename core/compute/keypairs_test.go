@@ -26,7 +26,7 @@ import (
 )
 
 // publicKey makes a line of an authorized_keys file.
-func publicKey(t testing.TB) string {
+func publicKey(t *testing.T) string {
 	t.Helper()
 	public, _, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)

@@ -88,7 +88,7 @@ func Run(t *testing.T, setUp func(t *testing.T) Setup) {
 func destroyAll(t *testing.T, d compute.Driver) {
 	t.Helper()
 	ids, err := d.Machines(context.Background())
-	if !assert.NoError(t, err) { //nolint:testifylint // a cleanup does not stop the test
+	if !assert.NoError(t, err) {
 		return
 	}
 	for _, id := range ids {
