@@ -94,6 +94,7 @@ type Requirement struct {
 	Label       string // the label it is about
 	Submittable string // the expression, in the search language
 	Status      RequirementStatus
+	Vetoed      bool   // somebody gave the label's lowest value
 	Reason      string // one sentence for people, e.g. "needs Code-Review +2"; "" if satisfied
 	// Passing and failing atoms of the expression, e.g. "label:Code-Review=MAX".
 	Passing, Failing []string

@@ -58,6 +58,7 @@ func (r rule) apply(votes []Vote, gated bool) Requirement {
 	}
 	switch {
 	case len(vetoes) > 0:
+		q.Vetoed = true
 		q.Status, q.Reason = Unsatisfied, fmt.Sprintf("%s %+d by %s blocks it", r.label, label.Min(), strings.Join(vetoes, ", "))
 	case !approved:
 		q.Status, q.Reason = Unsatisfied, fmt.Sprintf("needs %s %+d", r.label, label.Max())
