@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"html"
 	"net/http"
 	"strconv"
@@ -105,10 +106,13 @@ var statuses = map[fault.Kind]int{
 // writeError answers as Glance does: with a page, or with JSON for those who
 // ask for it. A refused token gets what keystone's middleware says everywhere.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
-	status, message := statuses[fault.KindOf(err)], err.Error()
-	if status == 0 {
+	message := "The server has either erred or is incapable of performing the requested operation."
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		message = f.Message
+	}
+	status, known := statuses[fault.KindOf(err)]
+	if !known {
 		status = http.StatusInternalServerError
-		message = "The server has either erred or is incapable of performing the requested operation."
 	}
 	title := http.StatusText(status)
 	line := strconv.Itoa(status) + " " + title
