@@ -34,7 +34,7 @@ func (r *request) flavor(f Flavor) object {
 	o := object{
 		"id": f.ID, "name": f.Name, "vcpus": f.VCPUs, "ram": f.MemoryMB, "disk": f.DiskGB, "swap": f.SwapMB,
 		"OS-FLV-EXT-DATA:ephemeral": f.EphemeralGB, "OS-FLV-DISABLED:disabled": f.Disabled,
-		"os-flavor-access:is_public": f.Public, "rxtx_factor": f.RXTXFactor, "links": r.links("/flavors/" + f.ID),
+		"os-flavor-access:is_public": !f.Private, "rxtx_factor": f.RXTXFactor, "links": r.links("/flavors/" + f.ID),
 	}
 	if f.SwapMB == 0 && !r.since(75) {
 		o["swap"] = ""
@@ -125,7 +125,7 @@ func (a *api) pickFlavors(r *request) ([]Flavor, error) {
 		return nil, fault.New(fault.BadRequest, "Sort key supplied is invalid: %s", query.Get("sort_key"))
 	}
 	flavors = slices.DeleteFunc(flavors, func(f Flavor) bool {
-		return f.MemoryMB < minRAM || f.DiskGB < minDisk || f.Disabled && !r.caller.Admin || asked && isBool && f.Public != public
+		return f.MemoryMB < minRAM || f.DiskGB < minDisk || f.Disabled && !r.caller.Admin || asked && isBool && f.Private == public
 	})
 	slices.SortStableFunc(flavors, compare)
 	if query.Get("sort_dir") == "desc" {
@@ -166,7 +166,7 @@ func (a *api) createFlavor(r *request) error {
 
 // flavor checks what a flavor is to be made of.
 func (b flavorBody) flavor(r *request) (Flavor, error) {
-	f := Flavor{Name: strings.TrimSpace(b.Name), EphemeralGB: int(b.Ephemeral), Public: b.Public == nil || bool(*b.Public)}
+	f := Flavor{Name: strings.TrimSpace(b.Name), EphemeralGB: int(b.Ephemeral), Private: b.Public != nil && !bool(*b.Public)}
 	if err := checkName("name", b.Name); err != nil {
 		return f, err
 	}

@@ -149,9 +149,9 @@ type cloud struct {
 }
 
 var firstFlavors = []compute.Flavor{
-	{ID: "1", Name: "m1.tiny", VCPUs: 1, MemoryMB: 512, DiskGB: 1, Public: true},
-	{ID: "2", Name: "m1.small", VCPUs: 1, MemoryMB: 2048, DiskGB: 20, Public: true},
-	{ID: "private", Name: "private", VCPUs: 2, MemoryMB: 64, DiskGB: 0},
+	{ID: "1", Name: "m1.tiny", VCPUs: 1, MemoryMB: 512, DiskGB: 1},
+	{ID: "2", Name: "m1.small", VCPUs: 1, MemoryMB: 2048, DiskGB: 20},
+	{ID: "private", Name: "private", VCPUs: 2, MemoryMB: 64, Private: true},
 }
 
 // newCloud makes a cloud that nothing runs yet.

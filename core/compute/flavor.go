@@ -18,7 +18,7 @@ type Flavor struct {
 	EphemeralGB int
 	SwapMB      int
 	RXTXFactor  float64
-	Public      bool // every project may use it
+	Private     bool // only projects with access may use it
 	Disabled    bool
 	ExtraSpecs  map[string]string
 }
@@ -40,13 +40,13 @@ func (s *Service) Flavors(ctx context.Context, c Caller, all bool) ([]Flavor, er
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(flavors, func(f Flavor) bool { return !f.Public && !granted[f.ID] }), nil
+	return slices.DeleteFunc(flavors, func(f Flavor) bool { return f.Private && !granted[f.ID] }), nil
 }
 
 // Flavor finds a flavor that the caller can see, or reports fault.NotFound.
 func (s *Service) Flavor(ctx context.Context, c Caller, id string) (Flavor, error) {
 	f, err := s.store.flavor(ctx, id)
-	if err != nil || f.Public || c.Admin {
+	if err != nil || !f.Private || c.Admin {
 		return f, err
 	}
 	granted, err := s.store.accessibleFlavors(ctx, c.ProjectID)
@@ -73,7 +73,7 @@ func (s *Service) FlavorAccess(ctx context.Context, id string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	if f.Public {
+	if !f.Private {
 		return nil, fault.New(fault.NotFound, "Access list not available for public flavors.")
 	}
 	return s.store.flavorAccess(ctx, id)
@@ -85,7 +85,7 @@ func (s *Service) AddFlavorAccess(ctx context.Context, id, project string) error
 	if err != nil {
 		return err
 	}
-	if f.Public {
+	if !f.Private {
 		return fault.New(fault.Conflict, "Can not add access to a public flavor.")
 	}
 	return s.store.addFlavorAccess(ctx, id, project)

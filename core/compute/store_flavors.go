@@ -9,11 +9,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
-const flavorColumns = `id, name, description, vcpus, memory_mb, disk_gb, ephemeral_gb, swap_mb, rxtx_factor, public, disabled, extra_specs`
+const flavorColumns = `id, name, description, vcpus, memory_mb, disk_gb, ephemeral_gb, swap_mb, rxtx_factor, private, disabled, extra_specs`
 
 func scanFlavor(r row) (f Flavor, err error) {
 	err = r.Scan(&f.ID, &f.Name, &f.Description, &f.VCPUs, &f.MemoryMB, &f.DiskGB, &f.EphemeralGB, &f.SwapMB,
-		&f.RXTXFactor, &f.Public, &f.Disabled, jsonColumn[map[string]string]{&f.ExtraSpecs})
+		&f.RXTXFactor, &f.Private, &f.Disabled, jsonColumn[map[string]string]{&f.ExtraSpecs})
 	return f, err
 }
 
@@ -64,7 +64,7 @@ func insertFlavor(ctx context.Context, q querier, f Flavor) error {
 		return err
 	}
 	_, err = q.ExecContext(ctx, `INSERT INTO flavors (`+flavorColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		f.ID, f.Name, f.Description, f.VCPUs, f.MemoryMB, f.DiskGB, f.EphemeralGB, f.SwapMB, f.RXTXFactor, f.Public, f.Disabled, specs)
+		f.ID, f.Name, f.Description, f.VCPUs, f.MemoryMB, f.DiskGB, f.EphemeralGB, f.SwapMB, f.RXTXFactor, f.Private, f.Disabled, specs)
 	if db.IsUnique(err) {
 		return fault.New(fault.Conflict, "Flavor with name %s already exists.", f.Name)
 	}

@@ -13,7 +13,7 @@ CREATE TABLE flavors (
     ephemeral_gb INTEGER NOT NULL,
     swap_mb     INTEGER NOT NULL,
     rxtx_factor DOUBLE PRECISION NOT NULL,
-    public      BOOLEAN NOT NULL,
+    private     BOOLEAN NOT NULL,
     disabled    BOOLEAN NOT NULL,
     extra_specs TEXT NOT NULL -- JSON object of strings
 );
