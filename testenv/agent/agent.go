@@ -31,15 +31,14 @@ const Ready = "gatehouse-agent: ready"
 // settling bounds each wait for the kernel to make a device appear.
 const settling = 10 * time.Second
 
-// Main is the life of PID 1. It returns only when the machine could not be
-// brought up, after it has tried to power it off.
-func Main(console io.Writer) error {
+// Main is the life of PID 1. It returns only if the kernel refuses to power
+// the machine off.
+func Main(console io.Writer) {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: dropTime}))
 	m := &machine{log: log, console: console, processes: NewProcesses()}
 	err := m.run()
 	log.Error("gatehouse-agent: powering off", "err", err)
 	m.halt(powerOff)
-	return err
 }
 
 // dropTime leaves the time out of log lines: a machine's clock says little

@@ -26,7 +26,7 @@ func newSessionGroup() (*sessionGroup, error) {
 	if err := writeControl(cgroupRoot, "cgroup.subtree_control", "+pids"); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.path, 0o755); err != nil {
+	if err := os.MkdirAll(s.path, 0o750); err != nil {
 		return nil, err
 	}
 	return s, writeControl(s.path, "pids.max", fmt.Sprint(maxProcesses))
@@ -38,7 +38,7 @@ func (s *sessionGroup) add() (*group, error) {
 		return nil, nil //nolint:nilnil // a nil group is one that does nothing
 	}
 	path := filepath.Join(s.path, fmt.Sprint(s.last.Add(1)))
-	if err := os.Mkdir(path, 0o755); err != nil {
+	if err := os.Mkdir(path, 0o750); err != nil {
 		return nil, err
 	}
 	dir, err := os.Open(path)
@@ -54,7 +54,7 @@ type group struct{ dir *os.File }
 // kill kills every process in it at once, also those that multiply.
 func (g *group) kill() {
 	if g != nil {
-		_ = writeControl(g.dir.Name(), "cgroup.kill", "1") //nolint:errcheck // it may be gone
+		_ = writeControl(g.dir.Name(), "cgroup.kill", "1") // it may be gone
 	}
 }
 
@@ -62,7 +62,7 @@ func (g *group) kill() {
 func (g *group) remove() {
 	if g != nil {
 		g.dir.Close()
-		_ = os.Remove(g.dir.Name()) //nolint:errcheck // a daemon may have stayed
+		_ = os.Remove(g.dir.Name()) // a daemon may have stayed
 	}
 }
 

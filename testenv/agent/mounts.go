@@ -32,7 +32,7 @@ var lateMounts = []mount{
 // kernel may have mounted devtmpfs itself).
 func mountAll(mounts []mount) error {
 	for _, m := range mounts {
-		if err := os.MkdirAll(m.target, 0o755); err != nil {
+		if err := os.MkdirAll(m.target, 0o755); err != nil { //nolint:gosec // everybody looks into these
 			return err
 		}
 		err := unix.Mount(m.source, m.target, m.fstype, m.flags, m.data)

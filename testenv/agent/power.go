@@ -107,7 +107,7 @@ func readPowerKey(r io.Reader) (bool, error) {
 func (m *machine) halt(o order) {
 	if err := unix.Kill(-1, unix.SIGTERM); err == nil {
 		m.awaitAlone(leaveTime)
-		_ = unix.Kill(-1, unix.SIGKILL) //nolint:errcheck // there may be none left
+		_ = unix.Kill(-1, unix.SIGKILL) // there may be none left
 	}
 	unix.Sync()
 	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {

@@ -42,7 +42,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		conn, err := l.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // closed on purpose
+				return nil // closed on purpose
 			}
 			return err
 		}
@@ -78,7 +78,7 @@ func (s *Server) serveConn(conn net.Conn) error {
 	defer sessions.Wait()
 	for offered := range channels {
 		if offered.ChannelType() != "session" {
-			_ = offered.Reject(ssh.UnknownChannelType, "only sessions are served") //nolint:errcheck // the connection's loop sees it broken
+			_ = offered.Reject(ssh.UnknownChannelType, "only sessions are served") // the connection's loop sees it broken
 			continue
 		}
 		channel, requests, err := offered.Accept()

@@ -29,7 +29,7 @@ func newSession(s *Server, a Account, c ssh.Channel) *session {
 }
 
 // serve answers the channel's requests until the client closes it or is gone.
-// A program that still runs then is killed with all that it started.
+// If the program still runs then, it is killed with all that it started.
 func (s *session) serve(requests <-chan *ssh.Request) {
 	for r := range requests {
 		err := s.handle(r)
@@ -46,7 +46,7 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		s.running.killAll()
 		<-s.ended
 	}
-	s.channel.Close()
+	_ = s.channel.Close() // it may be closed already
 	if s.terminal != nil {
 		s.terminal.Close()
 	}
@@ -134,9 +134,8 @@ func (s *session) attend(w *wires) {
 	defer close(s.ended)
 	w.carry(s.channel)
 	state, err := s.running.process.Wait()
-	// Background jobs end with their shell. What left the shell's process
-	// group on purpose (setsid) may stay, as under any sshd.
-	_ = unix.Kill(-s.running.process.Pid, unix.SIGKILL) //nolint:errcheck // mostly there are none
+	// What the program left in the background may stay, as under any sshd:
+	// a later step may want the server that an earlier one started.
 	w.drain()
 	s.running.group.remove()
 	if err != nil {
@@ -144,16 +143,16 @@ func (s *session) attend(w *wires) {
 	} else {
 		s.reportEnd(state)
 	}
-	s.channel.Close()
+	_ = s.channel.Close() // it may be closed already
 }
 
 // reportEnd sends exit-status or exit-signal (RFC 4254, section 6.10).
 func (s *session) reportEnd(state *os.ProcessState) {
 	status, _ := state.Sys().(syscall.WaitStatus)
-	_ = s.channel.CloseWrite() //nolint:errcheck // a client that is gone needs no report
+	_ = s.channel.CloseWrite() // a client that is gone needs no report
 	if !status.Signaled() {
 		code := struct{ Status uint32 }{uint32(status.ExitStatus())}          //nolint:gosec // 0 to 255
-		_, _ = s.channel.SendRequest("exit-status", false, ssh.Marshal(code)) //nolint:errcheck // see above
+		_, _ = s.channel.SendRequest("exit-status", false, ssh.Marshal(code)) // see above
 		return
 	}
 	end := struct {
@@ -162,7 +161,7 @@ func (s *session) reportEnd(state *os.ProcessState) {
 		Message    string
 		Language   string
 	}{unix.SignalName(status.Signal())[len("SIG"):], status.CoreDump(), status.Signal().String(), ""}
-	_, _ = s.channel.SendRequest("exit-signal", false, ssh.Marshal(end)) //nolint:errcheck // see above
+	_, _ = s.channel.SendRequest("exit-signal", false, ssh.Marshal(end)) // see above
 }
 
 func (s *session) attributes(g *group) *syscall.SysProcAttr {
@@ -209,5 +208,5 @@ type running struct {
 // cgroup, or where there is none, its process group.
 func (r *running) killAll() {
 	r.group.kill()
-	_ = unix.Kill(-r.process.Pid, unix.SIGKILL) //nolint:errcheck // it may have ended
+	_ = unix.Kill(-r.process.Pid, unix.SIGKILL) // it may have ended
 }

@@ -64,7 +64,7 @@ func newTerminal(uid int) (*terminal, error) {
 	if err == nil {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	}
-	t := &terminal{master: os.NewFile(uintptr(fd), "/dev/ptmx")} //nolint:gosec // not negative
+	t := &terminal{master: os.NewFile(uintptr(fd), "/dev/ptmx")}
 	if err != nil {
 		t.master.Close()
 		return nil, fmt.Errorf("unlock a terminal: %w", err)
@@ -90,7 +90,7 @@ func (t *terminal) resize(s windowSize) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{ //nolint:gosec // a descriptor
+		failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{
 			Row: uint16(s.Rows), Col: uint16(s.Columns), //nolint:gosec // a wrong size is the client's
 			Xpixel: uint16(s.WidthPixels), Ypixel: uint16(s.HeightPixels), //nolint:gosec // the same
 		})

@@ -67,12 +67,12 @@ func (w *wires) abandon() {
 // carry starts to copy between the program and the channel.
 func (w *wires) carry(c ssh.Channel) {
 	if w.both != nil {
-		go func() { _, _ = io.Copy(w.both, c) }() //nolint:errcheck // ends with the channel or the program
+		go func() { _, _ = io.Copy(w.both, c) }() // ends with the channel or the program
 		w.copies.Go(func() { copyOutput(c, w.both) })
 		return
 	}
 	go func() {
-		_, _ = io.Copy(w.input, c) //nolint:errcheck // ends with the channel or the program
+		_, _ = io.Copy(w.input, c) // ends with the channel or the program
 		w.input.Close()
 	}()
 	w.copies.Go(func() { copyOutput(c, w.output[0]) })
@@ -86,7 +86,7 @@ func (w *wires) drain() {
 		outputs = []*os.File{w.both}
 	}
 	for _, f := range outputs {
-		_ = f.SetReadDeadline(time.Now().Add(lingering)) //nolint:errcheck // pipes and terminals have deadlines
+		_ = f.SetReadDeadline(time.Now().Add(lingering)) // pipes and terminals have deadlines
 	}
 	w.copies.Wait()
 	for _, f := range w.output {
@@ -103,7 +103,7 @@ func copyOutput(w io.Writer, r *os.File) {
 	for {
 		n, err := r.Read(buffer)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			_ = r.SetReadDeadline(time.Now().Add(lingering)) //nolint:errcheck // see drain
+			_ = r.SetReadDeadline(time.Now().Add(lingering)) // see drain
 			n, err = r.Read(buffer)
 		}
 		if n > 0 {

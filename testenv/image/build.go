@@ -136,7 +136,7 @@ func (b *build) prepare() error {
 		return err
 	}
 	b.config.Dir = dir
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a namespace's root is nobody here
 		return err
 	}
 	b.keys, err = b.hash()
@@ -153,11 +153,11 @@ func (b *build) hash() (keys, error) {
 	k.base = digest(string(base))
 	inputs := []string{k.base, string(b.recipe.text), rootStage, warmTemplate}
 	for _, name := range slices.Sorted(maps.Keys(b.config.Inputs)) {
-		print, err := fingerprint(b.config.Inputs[name])
+		sum, err := fingerprint(b.config.Inputs[name])
 		if err != nil {
 			return k, err
 		}
-		inputs = append(inputs, name, print)
+		inputs = append(inputs, name, sum)
 	}
 	k.root = digest(inputs...)
 	agent, err := fingerprint(b.config.Agent)

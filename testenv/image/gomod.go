@@ -32,7 +32,7 @@ func (b *build) download(ctx context.Context, m WarmModule, dir string) (downloa
 		return d, err
 	}
 	d.dir = filepath.Join(dir, m.Project)
-	if err := copyTree(found.Dir, d.dir); err != nil {
+	if err := os.CopyFS(d.dir, os.DirFS(found.Dir)); err != nil {
 		return d, err
 	}
 	cache := filepath.Join(dir, m.Project+".cache")
@@ -58,25 +58,4 @@ func (b *build) hostModules(ctx context.Context) (cache, proxy string, err error
 		return "", "", errors.New("go env: too short an answer")
 	}
 	return lines[0], lines[1], nil
-}
-
-// copyTree copies a module's tree so that it can be written.
-func copyTree(from, to string) error {
-	return filepath.Walk(from, func(path string, info os.FileInfo, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if info.IsDir() {
-			return os.MkdirAll(filepath.Join(to, name), 0o755)
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(to, name), content, info.Mode().Perm()|0o200)
-	})
 }

@@ -99,7 +99,7 @@ func (b *build) downloadModules(ctx context.Context) ([]downloaded, func(), erro
 	}
 	forget := func() {
 		// The module cache is read-only, down to its directories.
-		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error { //nolint:errcheck // best effort
+		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error { // best effort
 			if err == nil && info.IsDir() {
 				return os.Chmod(path, 0o700) //nolint:gosec // a directory
 			}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,7 +55,7 @@ func (b *build) command(ctx context.Context, program string, args ...string) *ex
 		path = program
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(b.config.Environment, "LC_ALL=C.UTF-8")
+	cmd.Env = slices.Concat(b.config.Environment, []string{"LC_ALL=C.UTF-8"})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = stopTime

@@ -74,7 +74,7 @@ func excluded(below string, patterns []string) bool {
 		if strings.HasPrefix(p, "/") {
 			name = "/" + below
 		}
-		matched, _ := path.Match(p, name) //nolint:errcheck // a bad pattern matches nothing
+		matched, _ := path.Match(p, name) // a bad pattern matches nothing
 		return matched
 	})
 }
