@@ -189,7 +189,7 @@ func (s *Site) showFile(v *visit, body *changeBody) error {
 		return err
 	}
 	if v.r.Header.Get("Hx-Request") == "true" {
-		return s.fragment(v, "change", "file", file)
+		return s.fragment(v, "change", "diff", file)
 	}
 	file.Open = true
 	body.Files, body.Single = []*fileView{file}, true
@@ -301,12 +301,12 @@ func (s *Site) addFetch(v *visit, b *changeBody) {
 }
 
 // thread is the change's history. Comments on files stand with the message
-// they were published with. Of what services say, only the last word on the
-// patch set is unfolded.
+// they were published with. What services say is folded, unless it is
+// their last word on the patch set and tells of a failure.
 func thread(d *review.Detail, results []gateResult) []messageRow {
 	latest := map[string]bool{}
 	for _, result := range results {
-		latest[result.Message] = true
+		latest[result.Message] = result.Failed
 	}
 	rows := make([]messageRow, len(d.Messages))
 	for i, m := range d.Messages {
@@ -315,6 +315,8 @@ func thread(d *review.Detail, results []gateResult) []messageRow {
 		if strings.HasPrefix(m.Text, "Patch Set ") {
 			rows[i].Heading, rows[i].Text, _ = strings.Cut(m.Text, "\n")
 			rows[i].Text = strings.TrimSpace(rows[i].Text)
+		} else if !strings.Contains(strings.TrimSpace(m.Text), "\n") {
+			rows[i].Heading, rows[i].Text = m.Text, ""
 		}
 		for _, comment := range d.Comments {
 			if comment.MessageID == m.ID {

@@ -19,7 +19,14 @@ type fileView struct {
 	TooLarge  bool
 	HasOld    bool
 	NoNewline [2]bool
-	Loose     []review.Comment // on lines that are not shown, or on the whole file
+	Loose     []placed // on lines that are not shown, or on the whole file
+}
+
+// placed is a comment on one of the sides.
+type placed struct {
+	review.Comment
+
+	Old bool
 }
 
 // row is a line of a side-by-side difference.
@@ -29,7 +36,7 @@ type row struct {
 	NewNo      int
 	Old, New   template.HTML
 	Skip       int
-	Comments   []review.Comment
+	Comments   []placed
 	FirstOfRun bool // where n and p stop
 }
 
@@ -180,19 +187,19 @@ func (f *fileView) addComments(b *changeBody) {
 		}
 		// A comment on the patch set that this one is compared with stands on the old side.
 		old = old || comment.PatchSet == b.Base
-		if !f.attach(comment, old) {
-			f.Loose = append(f.Loose, comment)
+		if !f.attach(placed{comment, old}) {
+			f.Loose = append(f.Loose, placed{comment, old})
 		}
 	}
 }
 
-func (f *fileView) attach(comment review.Comment, old bool) bool {
+func (f *fileView) attach(comment placed) bool {
 	if comment.Line == 0 {
 		return false
 	}
 	for i := range f.Rows {
 		number := f.Rows[i].NewNo
-		if old {
+		if comment.Old {
 			number = f.Rows[i].OldNo
 		}
 		if number == comment.Line {

@@ -2,6 +2,8 @@ package web
 
 import (
 	"html/template"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -103,27 +105,23 @@ func writeSpan(b *strings.Builder, text, class string, marked bool) {
 
 // syntaxCSS is the style of all tokens, light and dark.
 var syntaxCSS = sync.OnceValue(func() string {
-	formatter := html.New(html.WithClasses(true))
-	var b strings.Builder
-	b.WriteString("@media (prefers-color-scheme: light) {\n")
-	_ = formatter.WriteCSS(&b, withoutBackground("github")) // a strings.Builder never fails
-	b.WriteString("}\n@media (prefers-color-scheme: dark) {\n")
-	_ = formatter.WriteCSS(&b, withoutBackground("github-dark"))
-	b.WriteString("}\n")
-	return strings.ReplaceAll(b.String(), ".chroma ", ".code ")
+	return "@media (prefers-color-scheme: light) {\n" + styleCSS("github") +
+		"}\n@media (prefers-color-scheme: dark) {\n" + styleCSS("github-dark") + "}\n"
 })
 
-// withoutBackground is a style whose colours stand on the page's own.
-func withoutBackground(name string) *chroma.Style {
+// styleCSS is a style's colours, without its backgrounds: the page has its own.
+func styleCSS(name string) string {
 	style := styles.Get(name)
-	builder := style.Builder()
-	builder = builder.Transform(func(e chroma.StyleEntry) chroma.StyleEntry {
-		e.Background = 0
-		return e
-	})
-	plain, err := builder.Build()
-	if err != nil {
-		return style
+	types := slices.SortedFunc(maps.Keys(chroma.StandardTypes), func(a, b chroma.TokenType) int { return int(a - b) })
+	var b strings.Builder
+	for _, tokenType := range types {
+		entry, class := style.Get(tokenType), chroma.StandardTypes[tokenType]
+		entry.Background, entry.Border = 0, 0
+		css := html.StyleEntryToCSS(entry)
+		if tokenType < 0 || class == "" || css == "" {
+			continue // a part of the page, not of the source
+		}
+		b.WriteString(".code ." + class + " { " + css + " }\n")
 	}
-	return plain
+	return b.String()
 }
