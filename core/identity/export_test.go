@@ -2,12 +2,6 @@ package identity
 
 import "testing"
 
-// Purge does at once what Run does from time to time.
-func Purge(t *testing.T, s *Service) error {
-	t.Helper()
-	return s.purge(t.Context())
-}
-
 // CountTokens counts those stored, expired ones included.
 func CountTokens(t *testing.T, s *Service) (n int) {
 	t.Helper()

@@ -27,7 +27,8 @@ const maxPassword = 4096
 const rememberFor = 5 * time.Minute
 
 // passwords hashes and verifies passwords. bcrypt is slow by intent: at most
-// one runs per CPU, so that a flood of logins leaves the machine usable.
+// one runs per CPU, so that a flood of logins queues here and other requests
+// do not wait behind it.
 type passwords struct {
 	cost     int
 	dummy    string // a hash that no password has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,17 +170,53 @@ func TestAClientThatIsLoggedInIsNotLockedOutByAGuesser(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestExpiredTokensArePurged(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "identity.db")
-	s, err := identity.New(t.Context(), identity.Config{
-		Log: slog.New(slog.DiscardHandler), File: file, BcryptCost: bcrypt.MinCost, TokenLifetime: time.Microsecond,
+func TestRunPurgesExpiredTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, "")
+		login(t, s, "admin", adminPassword, "admin")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.Run(ctx) }()
+
+		time.Sleep(11 * time.Hour)
+		synctest.Wait()
+		fresh := login(t, s, "admin", adminPassword, "admin")
+		require.Equal(t, 2, identity.CountTokens(t, s))
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		assert.Equal(t, 1, identity.CountTokens(t, s))
+		_, err := s.Validate(t.Context(), fresh)
+		require.NoError(t, err)
+
+		cancel()
+		assert.ErrorIs(t, <-ended, context.Canceled)
 	})
-	require.NoError(t, err)
-	defer s.Close()
-	require.NoError(t, s.Bootstrap(t.Context(), identity.BootstrapConfig{AdminPassword: adminPassword}))
-	_, _, err = s.Authenticate(t.Context(), password("admin", adminPassword), project("admin"))
-	require.NoError(t, err)
-	require.Equal(t, 1, identity.CountTokens(t, s))
-	require.NoError(t, identity.Purge(t, s))
-	assert.Zero(t, identity.CountTokens(t, s))
+}
+
+// Whoever validates while a right is taken away may see it or not; whoever
+// begins after it was taken away must not.
+func TestARevocationHoldsAtOnceUnderLoad(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "identity.db"))
+	u := alice(t, s)
+	grant := identity.Assignment{UserID: u.ID, ProjectID: u.DefaultProjectID, RoleID: memberRole(t, s).ID}
+	for range 20 {
+		require.NoError(t, s.Grant(t.Context(), grant))
+		token := login(t, s, "alice", "wonder", "tea")
+		ctx, stop := context.WithCancel(t.Context())
+		var readers sync.WaitGroup
+		for range 4 {
+			readers.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = s.Validate(context.Background(), token)
+				}
+			})
+		}
+		err := s.Revoke(t.Context(), grant)
+		_, after := s.Validate(t.Context(), token)
+		stop()
+		readers.Wait()
+		require.NoError(t, err)
+		require.True(t, fault.Is(after, fault.Unauthorized), "got %v", after)
+		assertRevoked(t, s, token) // nor did a reader bring it back
+	}
 }
