@@ -62,7 +62,7 @@ func (m *machine) run() error {
 		return fmt.Errorf("enter the root file system: %w", err)
 	}
 	orders := m.listenForOrders()
-	go m.processes.ReapOrphans(m.log)
+	go m.processes.ReapOrphans(context.Background(), m.log)
 
 	listener, data, err := m.configure()
 	if err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,14 +58,20 @@ func (p *Process) Wait() (*os.ProcessState, error) {
 	return state, err
 }
 
-// ReapOrphans waits, for ever, for all children that were not started here.
-// Only PID 1 (or a child subreaper) needs it, and only once.
-func (s *Processes) ReapOrphans(log *slog.Logger) {
+// ReapOrphans waits, until ctx ends, for all children that were not started
+// here. Only PID 1 (or a child subreaper) needs it, and only once.
+func (s *Processes) ReapOrphans(ctx context.Context, log *slog.Logger) {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, unix.SIGCHLD)
-	for range died {
+	defer signal.Stop(died)
+	for {
+		select {
+		case <-died:
+		case <-ctx.Done():
+			return
+		}
 		if err := s.reapAll(); err != nil {
-			log.Warn("gatehouse-agent: reap", "err", err)
+			log.WarnContext(ctx, "gatehouse-agent: reap", "err", err)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func freeAddress(ctx context.Context) (string, error) {
 
 func (m *machine) powerOff() {
 	m.stop()
-	_ = <-m.exited // it was killed
+	<-m.exited //nolint:errcheck // it was killed
 }
 
 func (m *machine) awaitReady(ctx context.Context) error {

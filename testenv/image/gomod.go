@@ -37,7 +37,7 @@ func (b *build) download(ctx context.Context, m WarmModule, dir string) (downloa
 	}
 	cache := filepath.Join(dir, m.Project+".cache")
 	d.cache = filepath.Join(cache, "cache", "download")
-	if err := os.MkdirAll(d.cache, 0o755); err != nil {
+	if err := os.MkdirAll(d.cache, 0o750); err != nil {
 		return d, err
 	}
 	near := "file://" + filepath.Join(host, "cache", "download") + "," + proxy
