@@ -196,7 +196,7 @@ func (a *api) unsetImageMetadata(r request, id string, arguments json.RawMessage
 
 // resettable are the states that an administrator may set.
 var resettable = []Status{
-	Creating, Available, Deleting, Failed, FailedDelete, Attaching, DetachingState, InUse, FailedExtend, "maintenance",
+	Creating, Available, Deleting, Failed, FailedDelete, Attaching, Detaching, InUse, FailedExtend, "maintenance",
 	"managing", "error_managing", "reserved", "backing-up", "restoring-backup", "error_restoring", "retyping", "uploading", "downloading",
 }
 

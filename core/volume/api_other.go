@@ -3,6 +3,7 @@ package volume
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/core/httpapi"
@@ -16,6 +17,8 @@ func (a *api) otherRoutes() map[string]methods {
 		"/v3/os-availability-zone":             {"GET": a.listZones},
 		"/v3/extensions":                       {"GET": a.listExtensions},
 		"/v3/limits":                           {"GET": a.showLimits},
+		"/v3/os-hosts":                         {"GET": a.listHosts},
+		"/v3/os-hosts/{host}":                  {"GET": a.showHost},
 		"/v3/os-quota-sets/{project}":          {"GET": a.showQuotas, "PUT": a.setQuotas, "DELETE": a.resetQuotas},
 		"/v3/os-quota-sets/{project}/defaults": {"GET": a.showDefaultQuotas},
 	}
@@ -60,7 +63,7 @@ func (a *api) listZones(w http.ResponseWriter, _ request) error {
 
 // extensions are the parts of the API that were extensions once, by alias.
 var extensions = [][2]string{
-	{"os-admin-actions", "AdminActions"}, {"os-availability-zone", "AvailabilityZones"}, {"os-quota-sets", "Quotas"},
+	{"os-admin-actions", "AdminActions"}, {"os-availability-zone", "AvailabilityZones"}, {"os-hosts", "Hosts"}, {"os-quota-sets", "Quotas"},
 	{"os-vol-host-attr", "VolumeHostAttribute"}, {"os-vol-image-meta", "VolumeImageMetadata"}, {"os-vol-tenant-attr", "VolumeTenantAttribute"},
 	{"os-volume-actions", "VolumeActions"}, {"os-extended-snapshot-attributes", "ExtendedSnapshotAttributes"},
 }
@@ -75,6 +78,36 @@ func (a *api) listExtensions(w http.ResponseWriter, _ request) error {
 	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"extensions": views})
 }
 
+// service is the name of the one host in lists of hosts.
+const service = "gatehouse@files"
+
+func (a *api) listHosts(w http.ResponseWriter, r request) error {
+	if !r.caller.Admin {
+		return notAuthorized("volume_extension:hosts")
+	}
+	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"hosts": []map[string]any{{
+		"host_name": service, "service": "cinder-volume", "zone": Zone, "service-status": "available", "service-state": "enabled",
+		"last-update": timestamp(now()),
+	}}})
+}
+
+func (a *api) showHost(w http.ResponseWriter, r request) error {
+	if !r.caller.Admin {
+		return notAuthorized("volume_extension:hosts")
+	}
+	if r.PathValue("host") != service {
+		return fault.New(fault.NotFound, "Host %.80s could not be found.", r.PathValue("host"))
+	}
+	total, err := a.s.store.total(r.Context())
+	if err != nil {
+		return err
+	}
+	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"host": []map[string]any{{"resource": map[string]string{
+		"host": service, "project": "(total)", "volume_count": strconv.Itoa(total.Volumes), "total_volume_gb": strconv.Itoa(total.VolumeGB),
+		"snapshot_count": strconv.Itoa(total.Snapshots), "total_snapshot_gb": strconv.Itoa(total.SnapshotGB),
+	}}}})
+}
+
 func (a *api) showLimits(w http.ResponseWriter, r request) error {
 	project := r.caller.Project
 	if other := r.URL.Query().Get("project_id"); other != "" && r.caller.Admin {
@@ -86,7 +119,7 @@ func (a *api) showLimits(w http.ResponseWriter, r request) error {
 	}
 	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"limits": map[string]any{"rate": []any{}, "absolute": map[string]int{
 		"maxTotalVolumes": quotas.Volumes, "maxTotalSnapshots": quotas.Snapshots, "maxTotalVolumeGigabytes": quotas.Gigabytes,
-		"totalVolumesUsed": used.Volumes, "totalSnapshotsUsed": used.Snapshots, "totalGigabytesUsed": used.Gigabytes,
+		"totalVolumesUsed": used.Volumes, "totalSnapshotsUsed": used.Snapshots, "totalGigabytesUsed": used.Gigabytes(),
 		"maxTotalBackups": 0, "maxTotalBackupGigabytes": 0, "totalBackupsUsed": 0, "totalBackupGigabytesUsed": 0,
 	}}})
 }
@@ -109,7 +142,7 @@ func viewQuotas(q Quotas, project string) map[string]any {
 
 // withUsage turns each limit into the limit and what is used of it.
 func withUsage(view map[string]any, used Usage) map[string]any {
-	inUse := map[string]int{"volumes": used.Volumes, "snapshots": used.Snapshots, "gigabytes": used.Gigabytes}
+	inUse := map[string]int{"volumes": used.Volumes, "snapshots": used.Snapshots, "gigabytes": used.Gigabytes()}
 	for name, n := range inUse {
 		inUse[name+"_"+DefaultType] = n
 	}

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 
@@ -22,7 +23,7 @@ func (a *api) snapshotRoutes() map[string]methods {
 
 func (a *api) createSnapshot(w http.ResponseWriter, r request) error {
 	var body struct {
-		Volume             string `json:"volume_id"`
+		Volume             json.RawMessage `json:"volume_id"`
 		Name, Description  text
 		DisplayName        text `json:"display_name"`
 		DisplayDescription text `json:"display_description"`
@@ -32,17 +33,31 @@ func (a *api) createSnapshot(w http.ResponseWriter, r request) error {
 	if err := readObject(w, r, "snapshot", &body); err != nil {
 		return err
 	}
-	if uuid.Validate(body.Volume) != nil {
-		return fault.New(fault.BadRequest, "Invalid input for field/attribute volume_id. Value: %.80s. It is not a UUID.", body.Volume)
+	volume, err := volumeOf(body.Volume)
+	if err != nil {
+		return err
 	}
 	snapshot, err := a.s.CreateSnapshot(r.Context(), r.caller, Snapshot{
-		VolumeID: body.Volume, Name: body.Name.or(body.DisplayName).s, Description: body.Description.or(body.DisplayDescription).s,
+		VolumeID: volume, Name: body.Name.or(body.DisplayName).s, Description: body.Description.or(body.DisplayDescription).s,
 		Metadata: body.Metadata,
 	})
 	if err != nil {
 		return err
 	}
 	return httpapi.WriteJSON(w, http.StatusAccepted, map[string]any{"snapshot": viewSnapshot(r, snapshot)})
+}
+
+// volumeOf reads the id of a snapshot's volume. It must be there; null is an
+// id too, of no volume, as in Cinder.
+func volumeOf(value json.RawMessage) (string, error) {
+	var id *string
+	if err := json.Unmarshal(value, &id); err != nil || id != nil && uuid.Validate(*id) != nil {
+		return "", fault.New(fault.BadRequest, "Invalid input for field/attribute volume_id. Value: %.80s. It is not a UUID.", value)
+	}
+	if id == nil {
+		return "", notFound("None")
+	}
+	return *id, nil
 }
 
 func (a *api) showSnapshot(w http.ResponseWriter, r request) error {

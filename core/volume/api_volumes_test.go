@@ -222,7 +222,11 @@ func TestBadInputIsRefused(t *testing.T) {
 		{404, "GET", one + "/metadata/a", ``},
 		{404, "DELETE", one + "/metadata/a", ``},
 		{400, "POST", "/v3/snapshots", `{"snapshot": {}}`},
-		{400, "POST", "/v3/snapshots", `{"snapshot": {"volume_id": null}}`},
+		{404, "POST", "/v3/snapshots", `{"snapshot": {"volume_id": null}}`},
+		{400, "POST", "/v3/snapshots", `{"snapshot": {"volume_id": 7}}`},
+		{400, "POST", "/v3/snapshots", `{"snapshot": {"volume_id": "x"}}`},
+		{403, "GET", "/v3/os-hosts", ``},
+		{403, "GET", "/v3/os-hosts/gatehouse@files", ``},
 		{404, "POST", "/v3/snapshots", `{"snapshot": {"volume_id": "` + nowhere + `"}}`},
 		{404, "GET", "/v3/snapshots/" + nowhere, ``},
 		{404, "GET", "/v3/types/" + nowhere, ``},
@@ -276,59 +280,6 @@ func TestTenantsSeeOnlyTheirOwn(t *testing.T) {
 	_, err := c.Reserve(t.Context(), "alpha", theirs.ID, "server", "/dev/vdb")
 	require.ErrorContains(t, err, "could not be found")
 	assert.Equal(t, "mine", mine.Name)
-}
-
-// names lists the names of volumes, in order.
-func (c cloud) names(t *testing.T, token, query string) []string {
-	t.Helper()
-	response, body := c.do(t, token, "GET", "/v3/volumes/detail"+query, "")
-	require.Equal(t, http.StatusOK, response.StatusCode, body)
-	var answer struct{ Volumes []struct{ Name string } }
-	require.NoError(t, json.Unmarshal([]byte(body), &answer))
-	names := []string{}
-	for _, v := range answer.Volumes {
-		names = append(names, v.Name)
-	}
-	return names
-}
-
-func TestListsAreFilteredSortedAndPaged(t *testing.T) {
-	c := newCloud(t)
-	for i, name := range []string{"c", "a", "b"} {
-		c.make(t, "alpha", volumes.CreateOpts{Name: name, Size: 3 - i, Metadata: map[string]string{"n": name, "all": "yes"}})
-	}
-	for query, want := range map[string]string{
-		"":                                      "b a c",
-		"?sort=name:asc":                        "a b c",
-		"?sort_key=size&sort_dir=asc":           "b a c",
-		"?sort=display_name:desc,size:asc":      "c b a",
-		"?name=a":                               "a",
-		"?display_name=a":                       "a",
-		"?status=available&sort=name:asc":       "a b c",
-		"?status=null":                          "",
-		"?availability_zone=nova&name=a":        "a",
-		"?availability_zone=mars":               "",
-		"?bootable=False&size=3":                "c",
-		"?unknown=x&name=b":                     "b",
-		"?limit=0":                              "",
-		"?sort=name:asc&limit=1&offset=1":       "b",
-		"?metadata=%7B'n'%3A+'b',+'all':'yes'}": "b",
-		`?metadata={"all":+"yes"}&name=c`:       "c",
-		"?metadata={'n':+'x'}":                  "",
-	} {
-		query = strings.NewReplacer("'", "%27", "{", "%7B", "}", "%7D", `"`, "%22").Replace(query)
-		assert.Equal(t, want, strings.Join(c.names(t, "alpha", query), " "), query)
-	}
-	pages, err := volumes.List(c.as("alpha"), volumes.ListOpts{Limit: 2, Sort: "name:asc"}).AllPages(t.Context())
-	require.NoError(t, err)
-	all, err := volumes.ExtractVolumes(pages)
-	require.NoError(t, err)
-	require.Len(t, all, 3)
-	assert.Equal(t, "abc", all[0].Name+all[1].Name+all[2].Name)
-	_, body := c.do(t, "alpha", "GET", "/v3/volumes?limit=1&with_count=True", "", "OpenStack-API-Version", "volume 3.45")
-	assert.Contains(t, body, `"count":3`)
-	_, body = c.do(t, "alpha", "GET", "/v3/volumes?limit=3", "")
-	assert.NotContains(t, body, "volumes_links", "there is no further page")
 }
 
 func TestMetadataIsReadAndChanged(t *testing.T) {
@@ -392,6 +343,19 @@ func TestQuotasAreKept(t *testing.T) {
 	set, err = quotasets.Get(t.Context(), c.as("alpha"), "alpha").Extract()
 	require.NoError(t, err)
 	assert.Equal(t, 5, set.Gigabytes)
+}
+
+func TestAdministratorsSeeWhatTheHostHolds(t *testing.T) {
+	c := newCloud(t)
+	c.make(t, "alpha", volumes.CreateOpts{Size: 2})
+	c.snapshot(t, "beta", c.make(t, "beta", volumes.CreateOpts{Size: 3}).ID)
+	_, body := c.do(t, "admin", "GET", "/v3/os-hosts", "")
+	assert.Contains(t, body, `"host_name":"gatehouse@files"`)
+	_, body = c.do(t, "admin", "GET", "/v3/os-hosts/gatehouse@files", "")
+	assert.JSONEq(t, `{"host": [{"resource": {"host": "gatehouse@files", "project": "(total)", "volume_count": "2", "total_volume_gb": "5",
+		"snapshot_count": "1", "total_snapshot_gb": "3"}}]}`, body)
+	response, _ := c.do(t, "admin", "GET", "/v3/os-hosts/other", "")
+	assert.Equal(t, http.StatusNotFound, response.StatusCode)
 }
 
 func TestThereIsOneTypeAndOneZone(t *testing.T) {

@@ -24,10 +24,9 @@ func (s *Service) Reserve(ctx context.Context, project, volume, server, device s
 		if v.attachedTo(server) {
 			return nil
 		}
-		if v.Status != Available || v.Attachment != nil {
-			return notAvailable(v.Status)
+		if err := v.reserve(); err != nil {
+			return err
 		}
-		v.Status = Attaching
 		v.Attachment = &Attachment{ID: uuid.NewString(), ServerID: server, Device: device, ByCompute: true}
 		return nil
 	})
@@ -35,10 +34,6 @@ func (s *Service) Reserve(ctx context.Context, project, volume, server, device s
 		return Disk{}, err
 	}
 	return Disk{File: s.files.volume(v.ID), Format: "raw", ReadOnly: v.ReadOnly != nil && *v.ReadOnly}, nil
-}
-
-func notAvailable(status Status) error {
-	return invalid("Volume status must be available to reserve, but the status is %s.", status)
 }
 
 // attachedTo reports whether compute gave the volume to a server, or is about
@@ -66,10 +61,10 @@ func (s *Service) Attached(ctx context.Context, volume, server string) error {
 // BeginDetaching makes the status of a volume that a server has detaching.
 func (s *Service) BeginDetaching(ctx context.Context, volume, server string) error {
 	_, err := s.Update(ctx, Caller{Admin: true}, volume, func(v *Volume) error {
-		if !v.attachedTo(server) || v.Status != InUse && v.Status != DetachingState {
+		if !v.attachedTo(server) || v.Status != InUse && v.Status != Detaching {
 			return invalid("Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to detach.")
 		}
-		v.Status = DetachingState
+		v.Status = Detaching
 		return nil
 	})
 	return err
@@ -90,11 +85,11 @@ func (s *Service) Detached(ctx context.Context, volume, server string) error {
 	return err
 }
 
-// reserve makes an available volume attaching, for whoever asks through the
-// API and will name a server later.
+// reserve makes an available volume attaching. Who asks through the API names
+// the server later.
 func (v *Volume) reserve() error {
-	if v.Status != Available || v.Attachment != nil {
-		return notAvailable(v.Status)
+	if v.Status != Available || v.Attachment != nil || v.task != none {
+		return invalid("Volume status must be available to reserve, but the status is %s.", v.Status)
 	}
 	v.Status = Attaching
 	return nil
@@ -110,7 +105,7 @@ func (v *Volume) unreserve() error {
 
 // claim notes that a server, or a host, says it has the volume.
 func (v *Volume) claim(a Attachment) error {
-	if v.Attachment != nil || v.Status != Available && v.Status != Attaching {
+	if v.Attachment != nil || v.task != none || v.Status != Available && v.Status != Attaching {
 		return invalid("Volume %s status must be available or attaching, and not attached, but it is %s.", v.ID, v.Status)
 	}
 	a.ID, a.AttachedAt = uuid.NewString(), now()
@@ -140,12 +135,12 @@ func (v *Volume) beginDetaching() error {
 	if v.Status != InUse || v.Attachment == nil || v.Attachment.ByCompute {
 		return invalid("Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to detach.")
 	}
-	v.Status = DetachingState
+	v.Status = Detaching
 	return nil
 }
 
 func (v *Volume) rollDetaching() error {
-	if v.Status == DetachingState && v.Attachment != nil && !v.Attachment.ByCompute {
+	if v.Status == Detaching && v.Attachment != nil && !v.Attachment.ByCompute {
 		v.Status = InUse
 	}
 	return nil

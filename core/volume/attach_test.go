@@ -60,7 +60,7 @@ func TestAServerHasAVolumeFromReservationToDetachment(t *testing.T) {
 	require.NoError(t, c.Attached(ctx, id, server), "the server kept it after all")
 	require.NoError(t, c.BeginDetaching(ctx, id, server))
 	require.NoError(t, c.Detached(ctx, id, other), "another server never had it")
-	c.await(t, id, volume.DetachingState)
+	c.await(t, id, volume.Detaching)
 	for range 2 {
 		require.NoError(t, c.Detached(ctx, id, server))
 	}

@@ -16,8 +16,11 @@ type Quotas struct {
 // DefaultQuotas are Cinder's.
 var DefaultQuotas = Quotas{Volumes: 10, Snapshots: 10, Gigabytes: 1000, PerVolumeGigabytes: -1}
 
-// Usage is what a project has.
-type Usage struct{ Volumes, Snapshots, Gigabytes int }
+// Usage is what a project, or everybody together, has.
+type Usage struct{ Volumes, Snapshots, VolumeGB, SnapshotGB int }
+
+// Gigabytes is what counts for the quota of that name.
+func (u Usage) Gigabytes() int { return u.VolumeGB + u.SnapshotGB }
 
 // resources are the quotas that can be set, by their names in the API.
 func (q *Quotas) resources() map[string]*int {
@@ -49,9 +52,9 @@ func (q Quotas) allowSize(used Usage, sizeGB, more int) error {
 		return fault.New(fault.OverQuota, "VolumeSizeExceedsLimit: Requested volume size %dG is larger than maximum allowed limit %dG.",
 			sizeGB, q.PerVolumeGigabytes)
 	}
-	if q.Gigabytes >= 0 && used.Gigabytes+more > q.Gigabytes {
+	if q.Gigabytes >= 0 && used.Gigabytes()+more > q.Gigabytes {
 		return fault.New(fault.OverQuota, "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. "+
-			"Requested %dG, quota is %dG and %dG has been consumed.", more, q.Gigabytes, used.Gigabytes)
+			"Requested %dG, quota is %dG and %dG has been consumed.", more, q.Gigabytes, used.Gigabytes())
 	}
 	return nil
 }

@@ -174,6 +174,41 @@ func TestAVolumeWhoseImageCannotBeReadFails(t *testing.T) {
 	c.requireNoFiles(t)
 }
 
+// The volume's file is a link to /dev/full, which is what a full disk is to a
+// program.
+func TestAVolumeThatDoesNotFitOnTheDiskFails(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "raw")
+	require.NoError(t, os.WriteFile(image, []byte("data"), 0o600))
+	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: tokens{}}
+	withImage("raw", image)(&config)
+	s, err := volume.New(t.Context(), config)
+	require.NoError(t, err)
+	defer s.Close()
+	c := cloud{Service: s, dir: config.Dir}
+	v, err := s.Create(t.Context(), alpha, volume.Volume{SizeGB: 1, ImageID: imageID})
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink("/dev/full", c.file(v.ID)))
+	defer run(s)()
+	require.Eventually(t, func() bool { return c.status(t, v.ID) == volume.Failed }, waiting, poll)
+	c.requireNoFiles(t)
+}
+
+func BenchmarkCreateToAvailable(b *testing.B) {
+	config := volume.Config{Dir: b.TempDir(), Log: discard, Tokens: tokens{}, Quotas: volume.Quotas{Volumes: -1, Gigabytes: -1, PerVolumeGigabytes: -1}}
+	s, err := volume.New(b.Context(), config)
+	require.NoError(b, err)
+	defer s.Close()
+	defer run(s)()
+	for b.Loop() {
+		v, err := s.Create(b.Context(), alpha, volume.Volume{SizeGB: 1})
+		require.NoError(b, err)
+		for v.Status != volume.Available {
+			v, err = s.Get(b.Context(), alpha, v.ID)
+			require.NoError(b, err)
+		}
+	}
+}
+
 func TestAVolumeThatIsBeingCopiedCannotBeUsed(t *testing.T) {
 	dir := t.TempDir()
 	s, err := volume.New(t.Context(), volume.Config{Dir: dir, Log: discard, Tokens: tokens{}})

@@ -30,17 +30,29 @@ func (s store) quotas(ctx context.Context, q querier, project string) (Quotas, U
 		return Quotas{}, Usage{}, fmt.Errorf("select quotas: %w", err)
 	}
 	rows.Close() // one connection serves a database in memory
-	var used Usage
-	err = q.QueryRowContext(ctx, `SELECT
-		(SELECT count(*) FROM volumes WHERE project_id = $1),
-		(SELECT count(*) FROM snapshots WHERE project_id = $1),
-		(SELECT coalesce(sum(size_gb), 0) FROM volumes WHERE project_id = $1) +
-		(SELECT coalesce(sum(size_gb), 0) FROM snapshots WHERE project_id = $1)`, project).
-		Scan(&used.Volumes, &used.Snapshots, &used.Gigabytes)
-	if err != nil {
-		return Quotas{}, Usage{}, fmt.Errorf("sum usage: %w", err)
+	used, err := usage(ctx, q, project)
+	return limits, used, err
+}
+
+// total is what all projects have together.
+func (s store) total(ctx context.Context) (Usage, error) {
+	return scanUsage(s.db.QueryRowContext(ctx, `SELECT v.n, v.gb, s.n, s.gb
+		FROM (SELECT count(*) AS n, coalesce(sum(size_gb), 0) AS gb FROM volumes) AS v,
+			(SELECT count(*) AS n, coalesce(sum(size_gb), 0) AS gb FROM snapshots) AS s`))
+}
+
+// usage is what a project has.
+func usage(ctx context.Context, q querier, project string) (Usage, error) {
+	return scanUsage(q.QueryRowContext(ctx, `SELECT v.n, v.gb, s.n, s.gb
+		FROM (SELECT count(*) AS n, coalesce(sum(size_gb), 0) AS gb FROM volumes WHERE project_id = $1) AS v,
+			(SELECT count(*) AS n, coalesce(sum(size_gb), 0) AS gb FROM snapshots WHERE project_id = $1) AS s`, project))
+}
+
+func scanUsage(row *sql.Row) (used Usage, err error) {
+	if err := row.Scan(&used.Volumes, &used.VolumeGB, &used.Snapshots, &used.SnapshotGB); err != nil {
+		return Usage{}, fmt.Errorf("sum usage: %w", err)
 	}
-	return limits, used, nil
+	return used, nil
 }
 
 func (s store) setQuotas(ctx context.Context, project string, limits map[string]int) error {

@@ -28,16 +28,16 @@ type Status string
 
 // The states that the service itself gives. An administrator may set others.
 const (
-	Creating       Status = "creating"
-	Available      Status = "available"
-	Attaching      Status = "attaching" // promised to a server
-	InUse          Status = "in-use"
-	DetachingState Status = "detaching"
-	Extending      Status = "extending"
-	Deleting       Status = "deleting"
-	Failed         Status = "error"
-	FailedExtend   Status = "error_extending"
-	FailedDelete   Status = "error_deleting"
+	Creating     Status = "creating"
+	Available    Status = "available"
+	Attaching    Status = "attaching" // promised to a server
+	InUse        Status = "in-use"
+	Detaching    Status = "detaching"
+	Extending    Status = "extending"
+	Deleting     Status = "deleting"
+	Failed       Status = "error"
+	FailedExtend Status = "error_extending"
+	FailedDelete Status = "error_deleting"
 )
 
 // task is what Run has still to do for a volume or snapshot. It is apart from
@@ -231,7 +231,7 @@ func (s *Service) Extend(ctx context.Context, caller Caller, id string, sizeGB i
 			return fault.New(fault.BadRequest, "Invalid input received: New size for extend must be greater than current size. "+
 				"(current: %d, extended: %d).", v.SizeGB, sizeGB)
 		}
-		if v.Status != Available || v.Attachment != nil {
+		if v.Status != Available || v.Attachment != nil || v.task != none {
 			return invalid("Volume %s status must be '%s' to extend, currently %s.", id, Available, v.Status)
 		}
 		v.SizeGB, v.Status, v.task = sizeGB, Extending, toExtend
