@@ -43,7 +43,7 @@ type NewProject struct {
 	Description string
 	Parent      string
 	SubmitType  string
-	Branches    []string // the first becomes HEAD; default "main"
+	Branches    []string // the first becomes HEAD; default Config.DefaultBranch
 	EmptyCommit bool     // start each branch with a commit without files
 }
 

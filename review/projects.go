@@ -18,9 +18,6 @@ const (
 	changesPrefix = "refs/changes/"
 )
 
-// DefaultBranch is HEAD's branch of a project made without branches.
-const DefaultBranch = "main"
-
 // submitTypes are those that submission knows.
 var submitTypes = map[string]bool{"MERGE_IF_NECESSARY": true}
 
@@ -79,6 +76,9 @@ func (s *Service) CreateProject(ctx context.Context, caller *Account, n NewProje
 	if err := administrator(caller, "create project"); err != nil {
 		return nil, err
 	}
+	if len(n.Branches) == 0 {
+		n.Branches = []string{s.config.DefaultBranch}
+	}
 	p, branches, err := n.check()
 	if err != nil {
 		return nil, err
@@ -120,9 +120,6 @@ func (n NewProject) check() (*Project, []string, error) {
 	}
 	if !submitTypes[p.SubmitType] {
 		return nil, nil, fault.New(fault.BadRequest, "submit type %s is not supported", p.SubmitType)
-	}
-	if len(n.Branches) == 0 {
-		n.Branches = []string{DefaultBranch}
 	}
 	var refs []string
 	for _, b := range n.Branches {

@@ -59,6 +59,9 @@ type Config struct {
 	// GateFile makes a branch gated that holds it: Verified and Workflow are
 	// then required. Default ".gate.yaml".
 	GateFile string
+	// DefaultBranch is that of projects made without branches. Default "master",
+	// as Gerrit's: its clients count on it.
+	DefaultBranch string
 	// MaxBatch bounds the changes of one push. Default 100.
 	MaxBatch int
 	// Git is the git program. Default "git", found in the PATH.
@@ -86,6 +89,9 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	}
 	if config.GateFile == "" {
 		config.GateFile = ".gate.yaml"
+	}
+	if config.DefaultBranch == "" {
+		config.DefaultBranch = "master"
 	}
 	if config.MaxBatch == 0 {
 		config.MaxBatch = 100

@@ -59,6 +59,9 @@ func OpenStore(ctx context.Context, program, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("git is needed (Debian: apt install git): %w", err)
 	}
+	if dir, err = filepath.Abs(dir); err != nil { // git runs elsewhere
+		return nil, fmt.Errorf("directory of repositories: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory of repositories: %w", err)
 	}

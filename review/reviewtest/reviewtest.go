@@ -92,7 +92,7 @@ func (s *Site) Account(t testing.TB, username string) *review.Account {
 // Project makes a project with a first commit on main.
 func (s *Site) Project(t testing.TB, name string) {
 	t.Helper()
-	_, err := s.CreateProject(t.Context(), s.Account(t, "admin"), review.NewProject{Name: name, EmptyCommit: true})
+	_, err := s.CreateProject(t.Context(), s.Account(t, "admin"), review.NewProject{Name: name, Branches: []string{"main"}, EmptyCommit: true})
 	require.NoError(t, err)
 }
 
