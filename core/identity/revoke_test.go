@@ -199,7 +199,7 @@ func TestARevocationHoldsAtOnceUnderLoad(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "identity.db"))
 	u := alice(t, s)
 	grant := identity.Assignment{UserID: u.ID, ProjectID: u.DefaultProjectID, RoleID: memberRole(t, s).ID}
-	for range 20 {
+	for range 50 {
 		require.NoError(t, s.Grant(t.Context(), grant))
 		token := login(t, s, "alice", "wonder", "tea")
 		ctx, stop := context.WithCancel(t.Context())
@@ -211,7 +211,10 @@ func TestARevocationHoldsAtOnceUnderLoad(t *testing.T) {
 				}
 			})
 		}
-		err := s.Revoke(t.Context(), grant)
+		// Another change first, so that readers are on their way to the database.
+		_, err := s.UpdateProject(t.Context(), u.DefaultProjectID, func(*identity.Project) error { return nil })
+		require.NoError(t, err)
+		err = s.Revoke(t.Context(), grant)
 		_, after := s.Validate(t.Context(), token)
 		stop()
 		readers.Wait()
