@@ -120,19 +120,15 @@ func (a *api) showLimits(w http.ResponseWriter, r request) error {
 	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"limits": map[string]any{"rate": []any{}, "absolute": map[string]int{
 		"maxTotalVolumes": quotas.Volumes, "maxTotalSnapshots": quotas.Snapshots, "maxTotalVolumeGigabytes": quotas.Gigabytes,
 		"totalVolumesUsed": used.Volumes, "totalSnapshotsUsed": used.Snapshots, "totalGigabytesUsed": used.Gigabytes(),
-		"maxTotalBackups": 0, "maxTotalBackupGigabytes": 0, "totalBackupsUsed": 0, "totalBackupGigabytesUsed": 0,
+		"maxTotalBackups": quotas.Backups, "maxTotalBackupGigabytes": quotas.BackupGigabytes, "totalBackupsUsed": 0, "totalBackupGigabytesUsed": 0,
 	}}})
 }
 
-// viewQuotas lists all quotas as Cinder has them; there are no backups and no
-// groups here.
+// viewQuotas lists all quotas as Cinder does, with those of the one type.
 func viewQuotas(q Quotas, project string) map[string]any {
-	view := map[string]any{"backups": 0, "backup_gigabytes": 0, "groups": 0}
+	view := map[string]any{"volumes_" + DefaultType: -1, "snapshots_" + DefaultType: -1, "gigabytes_" + DefaultType: -1}
 	for name, limit := range q.resources() {
 		view[name] = *limit
-		if name != "per_volume_gigabytes" {
-			view[name+"_"+DefaultType] = -1
-		}
 	}
 	if project != "" {
 		view["id"] = project
@@ -165,7 +161,7 @@ func (a *api) showQuotas(w http.ResponseWriter, r request) error {
 	}
 	view := viewQuotas(quotas, project)
 	var usage flag
-	if err := decode("usage", json.RawMessage(`"`+r.URL.Query().Get("usage")+`"`), &usage); err == nil && usage.is {
+	if err := usage.UnmarshalJSON([]byte(r.URL.Query().Get("usage"))); err == nil && usage.is {
 		view = withUsage(view, used)
 	}
 	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"quota_set": view})

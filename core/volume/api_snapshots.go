@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -16,6 +18,7 @@ func (a *api) snapshotRoutes() map[string]methods {
 		"/v3/snapshots":                     {"GET": a.listSnapshots(viewSnapshot), "POST": a.createSnapshot},
 		"/v3/snapshots/detail":              {"GET": a.listSnapshots(detailSnapshot)},
 		"/v3/snapshots/{id}":                {"GET": a.showSnapshot, "PUT": a.updateSnapshot, "DELETE": a.deleteSnapshot},
+		"/v3/snapshots/{id}/action":         {"POST": a.snapshotAction},
 		"/v3/snapshots/{id}/metadata":       {"GET": a.showSnapshotMetadata, "POST": a.addSnapshotMetadata, "PUT": a.replaceSnapshotMetadata},
 		"/v3/snapshots/{id}/metadata/{key}": {"GET": a.showSnapshotItem, "PUT": a.setSnapshotItem, "DELETE": a.deleteSnapshotItem},
 	}
@@ -96,11 +99,58 @@ func (a *api) updateSnapshot(w http.ResponseWriter, r request) error {
 }
 
 func (a *api) deleteSnapshot(w http.ResponseWriter, r request) error {
-	if err := a.s.DeleteSnapshot(r.Context(), r.caller, r.PathValue("id")); err != nil {
+	if err := a.s.DeleteSnapshot(r.Context(), r.caller, r.PathValue("id"), false); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// snapshotAction does what administrators can do to a snapshot besides:
+// POST …/action with a body of {"os-name": {…}}.
+func (a *api) snapshotAction(w http.ResponseWriter, r request) error {
+	id := r.PathValue("id")
+	if _, err := a.s.Snapshot(r.Context(), r.caller, id); err != nil {
+		return err
+	}
+	var body map[string]json.RawMessage
+	if err := httpapi.ReadJSON(w, r.Request, &body); err != nil {
+		return err
+	}
+	if len(body) != 1 {
+		return fault.New(fault.BadRequest, "Malformed request body: exactly one action is required.")
+	}
+	for name, arguments := range body {
+		if err := a.actOnSnapshot(r, id, name, arguments); err != nil {
+			return err
+		}
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func (a *api) actOnSnapshot(r request, id, name string, arguments json.RawMessage) error {
+	if !slices.Contains([]string{"os-force_delete", "os-reset_status", "os-update_snapshot_status"}, name) {
+		return fault.New(fault.BadRequest, "There is no such action: %.80s", name)
+	}
+	if !r.caller.Admin {
+		return notAuthorized("volume_extension:snapshot_admin_actions:" + strings.TrimPrefix(name, "os-"))
+	}
+	if name == "os-force_delete" {
+		return a.s.DeleteSnapshot(r.Context(), r.caller, id, true)
+	}
+	var body struct{ Status Status }
+	if err := decode(name, arguments, &body); err != nil {
+		return err
+	}
+	if !slices.Contains([]Status{Creating, Available, Deleting, Failed, FailedDelete}, body.Status) {
+		return fault.New(fault.BadRequest, "Must specify a valid status: %.80s", body.Status)
+	}
+	_, err := a.s.UpdateSnapshot(r.Context(), r.caller, id, func(one *Snapshot) error {
+		one.Status = body.Status
+		return nil
+	})
+	return err
 }
 
 func (a *api) listSnapshots(view func(request, Snapshot) map[string]any) handler {

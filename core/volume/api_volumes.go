@@ -134,6 +134,17 @@ func (a *api) updateVolume(w http.ResponseWriter, r request) error {
 }
 
 func (a *api) deleteVolume(w http.ResponseWriter, r request) error {
+	if r.URL.Query().Has("cascade") {
+		var cascade flag
+		if err := cascade.UnmarshalJSON([]byte(r.URL.Query().Get("cascade"))); err != nil {
+			return err
+		}
+		if cascade.is {
+			if err := a.s.DeleteSnapshotsOf(r.Context(), r.caller, r.PathValue("id")); err != nil {
+				return err
+			}
+		}
+	}
 	if err := a.s.Delete(r.Context(), r.caller, r.PathValue("id"), false); err != nil {
 		return err
 	}

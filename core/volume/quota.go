@@ -11,10 +11,15 @@ type Quotas struct {
 	Volumes, Snapshots int
 	Gigabytes          int // of volumes and snapshots together
 	PerVolumeGigabytes int
+
+	// Clients set these as well; there is nothing yet that they limit.
+	Backups, BackupGigabytes, Groups int
 }
 
 // DefaultQuotas are Cinder's.
-var DefaultQuotas = Quotas{Volumes: 10, Snapshots: 10, Gigabytes: 1000, PerVolumeGigabytes: -1}
+var DefaultQuotas = Quotas{
+	Volumes: 10, Snapshots: 10, Gigabytes: 1000, PerVolumeGigabytes: -1, Backups: 10, BackupGigabytes: 1000, Groups: 10,
+}
 
 // Usage is what a project, or everybody together, has.
 type Usage struct{ Volumes, Snapshots, VolumeGB, SnapshotGB int }
@@ -26,6 +31,7 @@ func (u Usage) Gigabytes() int { return u.VolumeGB + u.SnapshotGB }
 func (q *Quotas) resources() map[string]*int {
 	return map[string]*int{
 		"volumes": &q.Volumes, "snapshots": &q.Snapshots, "gigabytes": &q.Gigabytes, "per_volume_gigabytes": &q.PerVolumeGigabytes,
+		"backups": &q.Backups, "backup_gigabytes": &q.BackupGigabytes, "groups": &q.Groups,
 	}
 }
 

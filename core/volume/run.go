@@ -17,6 +17,9 @@ const (
 	retry = time.Minute
 )
 
+// errLater says that something has to be done first, which will wake Run.
+var errLater = errors.New("not yet")
+
 // notify tells Run that there is something to do.
 func (s *Service) notify() {
 	select {
@@ -88,7 +91,7 @@ func (s *Service) start(ctx context.Context, w *workers) error {
 		switch {
 		case err == nil:
 			s.notify() // more may have been asked for while it was worked on
-		case ctx.Err() == nil:
+		case ctx.Err() == nil && !errors.Is(err, errLater):
 			s.log.ErrorContext(ctx, "outcome not stored", "err", err)
 		}
 	}

@@ -75,17 +75,38 @@ func (s *Service) UpdateSnapshot(ctx context.Context, caller Caller, id string, 
 	})
 }
 
-// DeleteSnapshot begins to remove a snapshot.
-func (s *Service) DeleteSnapshot(ctx context.Context, caller Caller, id string) error {
-	_, err := s.UpdateSnapshot(ctx, caller, id, func(snapshot *Snapshot) error {
-		if snapshot.Status != Available && snapshot.Status != Failed {
-			return fault.New(fault.BadRequest, "Invalid snapshot: Snapshot status must be available or error, but it is %s.", snapshot.Status)
+// DeleteSnapshot begins to remove a snapshot. With force, which is for
+// administrators, its status does not matter.
+func (s *Service) DeleteSnapshot(ctx context.Context, caller Caller, id string, force bool) error {
+	_, err := s.UpdateSnapshot(ctx, caller, id, func(one *Snapshot) error {
+		if force && !caller.Admin {
+			return notAuthorized("volume_extension:snapshot_admin_actions:force_delete")
 		}
-		snapshot.Status, snapshot.task = Deleting, toDelete
+		if !force && one.Status != Available && one.Status != Failed {
+			return fault.New(fault.BadRequest, "Invalid snapshot: Snapshot status must be available or error, but it is %s.", one.Status)
+		}
+		one.Status, one.task = Deleting, toDelete
 		return nil
 	})
 	if err == nil {
 		s.notify()
 	}
 	return err
+}
+
+// DeleteSnapshotsOf begins to remove all snapshots of a volume.
+func (s *Service) DeleteSnapshotsOf(ctx context.Context, caller Caller, volume string) error {
+	if _, err := s.Get(ctx, caller, volume); err != nil {
+		return err
+	}
+	snapshots, err := querySnapshots(ctx, s.store.db, `SELECT `+snapshotColumns+` FROM snapshots WHERE volume_id = $1 AND task <> $2`, volume, toDelete)
+	if err != nil {
+		return err
+	}
+	for _, one := range snapshots {
+		if err := s.DeleteSnapshot(ctx, caller, one.ID, false); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	return nil
 }

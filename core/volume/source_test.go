@@ -82,6 +82,42 @@ func TestSnapshotsAreListedAndChanged(t *testing.T) {
 	}
 }
 
+func TestAVolumeIsDeletedWithItsSnapshots(t *testing.T) {
+	c := newCloud(t)
+	v := c.make(t, "alpha", volumes.CreateOpts{})
+	for range 3 {
+		c.snapshot(t, "alpha", v.ID)
+	}
+	status(t, 404, volumes.Delete(t.Context(), c.as("beta"), v.ID, volumes.DeleteOpts{Cascade: true}).ExtractErr())
+	status(t, 400, volumes.Delete(t.Context(), c.as("alpha"), v.ID, nil).ExtractErr())
+	require.NoError(t, volumes.Delete(t.Context(), c.as("alpha"), v.ID, volumes.DeleteOpts{Cascade: true}).ExtractErr())
+	c.awaitGone(t, "/v3/volumes/"+v.ID)
+	c.requireNoFiles(t)
+}
+
+func TestAnAdministratorResetsASnapshot(t *testing.T) {
+	c := newCloud(t)
+	one := c.snapshot(t, "alpha", c.make(t, "alpha", volumes.CreateOpts{}).ID)
+	action := "/v3/snapshots/" + one.ID + "/action"
+	for _, step := range []struct {
+		token, body string
+		status      int
+	}{
+		{"beta", `{"os-reset_status": {"status": "error"}}`, 404},
+		{"alpha", `{"os-reset_status": {"status": "error"}}`, 403},
+		{"alpha", `{"os-dance": {}}`, 400},
+		{"admin", `{}`, 400},
+		{"admin", `{"os-reset_status": {"status": "fine"}}`, 400},
+		{"admin", `{"os-reset_status": null}`, 400},
+		{"admin", `{"os-reset_status": {"status": "creating"}}`, 202},
+		{"admin", `{"os-force_delete": {}}`, 202},
+	} {
+		response, body := c.do(t, step.token, "POST", action, step.body)
+		assert.Equal(t, step.status, response.StatusCode, "%v: %s", step, body)
+	}
+	c.awaitGone(t, "/v3/snapshots/"+one.ID)
+}
+
 func TestAVolumeIsCloned(t *testing.T) {
 	c := newCloud(t)
 	v := c.make(t, "alpha", volumes.CreateOpts{Size: 2})

@@ -255,9 +255,9 @@ func (s store) checkChange(ctx context.Context, q querier, before, after Volume)
 // that nothing is being copied from one that is about to change.
 func (s store) unused(ctx context.Context, q querier, v Volume) error {
 	var snapshots, copies int
-	err := q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1),
-		(SELECT count(*) FROM snapshots WHERE volume_id = $1 AND task = $2) +
-		(SELECT count(*) FROM volumes WHERE source_id = $1 AND task = $2)`, v.ID, toCreate).Scan(&snapshots, &copies)
+	err := q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1 AND task <> $2),
+		(SELECT count(*) FROM snapshots WHERE volume_id = $1 AND task = $3) +
+		(SELECT count(*) FROM volumes WHERE source_id = $1 AND task = $3)`, v.ID, toDelete, toCreate).Scan(&snapshots, &copies)
 	switch {
 	case err != nil:
 		return fmt.Errorf("count uses of volume: %w", err)
@@ -304,10 +304,16 @@ func writeAttachment(ctx context.Context, q querier, v Volume) error {
 	return nil
 }
 
-// delete removes a volume for good.
+// delete removes a volume for good. One that still has snapshots stays, and
+// is reported as errLater.
 func (s store) delete(ctx context.Context, id string) error {
-	if _, err := s.db.ExecContext(ctx, `DELETE FROM volumes WHERE id = $1`, id); err != nil {
+	result, err := s.db.ExecContext(ctx, `DELETE FROM volumes
+		WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE volume_id = $1)`, id)
+	if err != nil {
 		return fmt.Errorf("delete volume: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(errLater, err)
 	}
 	return nil
 }

@@ -202,7 +202,8 @@ func (s *Service) Update(ctx context.Context, caller Caller, id string, f func(*
 // The states in which a volume can be deleted, as Cinder lists them.
 var deletable = []Status{Available, Failed, "error_restoring", FailedExtend, "error_managing"}
 
-// Delete begins to remove a volume that nothing uses. With force, which is for
+// Delete begins to remove a volume that nothing uses, and that has no
+// snapshots but such as are being removed too. With force, which is for
 // administrators, its status does not matter, but its attachment does.
 func (s *Service) Delete(ctx context.Context, caller Caller, id string, force bool) error {
 	_, err := s.Update(ctx, caller, id, func(v *Volume) error {
