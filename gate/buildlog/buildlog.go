@@ -73,6 +73,31 @@ func (d *Dir) CreateFile(build, name string) (io.WriteCloser, error) {
 	return d.create(build, name)
 }
 
+// OpenFile opens a build's file for reading.
+func (d *Dir) OpenFile(build, name string) (*os.File, error) {
+	path, err := d.File(build, name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open file of build %s: %w", build, err)
+	}
+	return file, nil
+}
+
+// Remove removes a file beside a build's log.
+func (d *Dir) Remove(build, name string) error {
+	path, err := d.File(build, name)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove file of build %s: %w", build, err)
+	}
+	return nil
+}
+
 func (d *Dir) create(build, name string) (*os.File, error) {
 	path, err := d.File(build, name)
 	if err != nil {
@@ -111,13 +136,9 @@ func (d *Dir) Files(build string) ([]fs.FileInfo, error) {
 // log is complete, ctx ends, or f fails. A log that was never begun is
 // fs.ErrNotExist.
 func (d *Dir) Follow(ctx context.Context, build string, offset int64, f func([]byte) error) error {
-	path, err := d.File(build, Name)
+	file, err := d.OpenFile(build, Name)
 	if err != nil {
 		return err
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open log of build %s: %w", build, err)
 	}
 	defer file.Close()
 	if _, err := file.Seek(offset, io.SeekStart); err != nil {

@@ -82,6 +82,16 @@ func (r *repository) merge(ctx context.Context, onto string, p Pick, fastForward
 	return r.gitEnv(ctx, env, "commit-tree", tree, "-p", onto, "-p", p.Revision, "-m", "Merge change "+p.Name)
 }
 
+// isAncestor reports whether commit is descendant or has it behind it. A
+// commit that is not here is behind none.
+func (r *repository) isAncestor(ctx context.Context, commit, descendant string) (bool, error) {
+	_, err := r.git(ctx, "merge-base", "--is-ancestor", commit, descendant)
+	if failed, ok := errors.AsType[*gitError](err); ok && (failed.status == 1 || failed.status == 128) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func (r *repository) mergeTree(ctx context.Context, onto string, p Pick) (string, error) {
 	var out bytes.Buffer
 	err := r.stream(ctx, &out, "merge-tree", "--write-tree", "--name-only", onto, p.Revision)

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -140,10 +141,44 @@ func (m *Merger) Tip(ctx context.Context, project, branch string) (commit, tree 
 	return commit, tree, err
 }
 
-// TreeOf returns the tree of a commit that was fetched or made before.
-func (m *Merger) TreeOf(ctx context.Context, project, commit string) (string, error) {
-	r := m.repository(project)
-	return r.revParse(ctx, commit+"^{tree}")
+// ErrNotMerged is reported for a revision that a branch does not have.
+var ErrNotMerged = errors.New("not merged")
+
+// maxWalk bounds how far back Merged looks for a merge, in commits.
+const maxWalk = 1000
+
+// Merged fetches a branch and returns the commit by which it got the
+// revision, and that commit's tree: what the branch was right after the merge.
+// It reports ErrNotMerged if the branch does not have the revision.
+func (m *Merger) Merged(ctx context.Context, project, branch, revision string) (commit, tree string, err error) {
+	r, unlock, err := m.open(ctx, project)
+	if err != nil {
+		return "", "", err
+	}
+	defer unlock()
+	if err := r.fetch(ctx, branch, nil); err != nil {
+		return "", "", err
+	}
+	out, err := r.git(ctx, "log", "--first-parent", "--format=%H %T", "--max-count="+strconv.Itoa(maxWalk), "refs/heads/"+branch)
+	if err != nil {
+		return "", "", err
+	}
+	for line := range strings.Lines(out) {
+		var c, t string
+		if _, err := fmt.Sscan(line, &c, &t); err != nil {
+			return "", "", fmt.Errorf("read log of %s: %w", project, err)
+		}
+		if has, err := r.isAncestor(ctx, revision, c); err != nil {
+			return "", "", err
+		} else if !has {
+			break
+		}
+		commit, tree = c, t
+	}
+	if commit == "" {
+		return "", "", fmt.Errorf("%s in branch %s of %s: %w", revision, branch, project, ErrNotMerged)
+	}
+	return commit, tree, nil
 }
 
 // ReadFile returns a regular file of a commit. It reports fs.ErrNotExist if

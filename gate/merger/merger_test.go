@@ -101,6 +101,30 @@ func TestMergeGivesTheTreeThatTheServersMergeGives(t *testing.T) {
 	assert.Equal(t, tip, merged.Commit, "a merged change changes nothing")
 }
 
+// C2: a push that comes right after the merge does not spoil the proof.
+func TestMergedFindsTheMergeBehindLaterCommits(t *testing.T) {
+	u := newUpstream(t)
+	base := u.git("rev-parse", "main")
+	one := u.change("1", base, map[string]string{"c": "one\n"})
+	two := u.change("2", base, map[string]string{"d": "two\n"})
+	three := u.change("3", base, map[string]string{"e": "three\n"})
+	m := u.merger()
+	u.git("merge", "--quiet", "--ff-only", one.Revision)
+	u.git("merge", "--quiet", "--no-ff", "-m", "merge", two.Revision)
+	merge := u.git("rev-parse", "main")
+	u.commit("direct", map[string]string{"f": "direct\n"})
+
+	commit, _, err := m.Merged(t.Context(), "p", "main", one.Revision)
+	require.NoError(t, err)
+	assert.Equal(t, one.Revision, commit)
+	commit, tree, err := m.Merged(t.Context(), "p", "main", two.Revision)
+	require.NoError(t, err)
+	assert.Equal(t, merge, commit)
+	assert.Equal(t, u.git("rev-parse", merge+"^{tree}"), tree)
+	_, _, err = m.Merged(t.Context(), "p", "main", three.Revision)
+	require.ErrorIs(t, err, merger.ErrNotMerged)
+}
+
 func TestMergeNamesTheConflict(t *testing.T) {
 	u := newUpstream(t)
 	base := u.git("rev-parse", "main")

@@ -58,7 +58,7 @@ func (t *turn) nextUUID() string {
 
 func (t *turn) enqueue(e Enqueue) {
 	p, ok := t.definition(e.Pipeline)
-	if !ok || t.Holds(p.Name, e.Change.Key) {
+	if !ok || t.Holds(p.Name, e.Change.Key) || t.superceded(p.Name, e.Change.Key) {
 		return
 	}
 	t.replaceOlder(p.Name, e.Change.Key)
@@ -74,6 +74,14 @@ func (t *turn) enqueue(e Enqueue) {
 		}
 	}
 	t.enter(p, e.Queue, e.Change, e)
+}
+
+// superceded reports whether the patch set is in a pipeline for which it had
+// to leave this one (A1.5).
+func (t *turn) superceded(pipeline string, k Key) bool {
+	return slices.ContainsFunc(t.definitions, func(p Pipeline) bool {
+		return slices.Contains(p.Supercedes, pipeline) && t.Holds(p.Name, k)
+	})
 }
 
 // refusal is why a needed change keeps the one that needs it out (A1.3, A8.2).

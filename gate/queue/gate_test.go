@@ -199,6 +199,8 @@ func TestA1_5EnteringGateLeavesCheck(t *testing.T) {
 	assert.Equal(t, []int{2}, w.order("check"))
 	assert.Equal(t, []string{"1/lint", "1/unit"}, w.canceled)
 	assert.Empty(t, w.log)
+	w.enqueue("check", change(1))
+	assert.Equal(t, []int{2}, w.order("check"), "nor does it come back meanwhile")
 }
 
 func TestA2StartIsReportedOnceForAnItem(t *testing.T) {

@@ -63,10 +63,8 @@ type Timings struct {
 	Pre   time.Duration `json:"pre_run"`
 	Run   time.Duration `json:"run"`
 	Post  time.Duration `json:"post_run"`
-	// Collect is the artifacts' time, Close the machine's end, which nobody
-	// waits for.
+	// Collect is the artifacts' time.
 	Collect time.Duration `json:"collect"`
-	Close   time.Duration `json:"close"`
 }
 
 // AddBuildset records that a build set began.
@@ -95,6 +93,11 @@ func (s *Store) SetMerged(ctx context.Context, uuid, commit, tree string) error 
 func (s *Store) EndBuildset(ctx context.Context, uuid, result, message string, at time.Time) error {
 	return s.exec(ctx, "end build set "+uuid, `
 		UPDATE buildsets SET result = $1, message = $2, ended = $3 WHERE uuid = $4 AND ended = 0`, result, message, micros(at), uuid)
+}
+
+// ResettleBuildset records another end of a build set that has ended.
+func (s *Store) ResettleBuildset(ctx context.Context, uuid, result, message string) error {
+	return s.exec(ctx, "settle build set "+uuid, `UPDATE buildsets SET result = $1, message = $2 WHERE uuid = $3`, result, message, uuid)
 }
 
 // AddBuild records that a build was asked for.
