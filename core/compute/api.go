@@ -191,7 +191,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	status, message := 500, "Unexpected API Error. The service's log has the request's id and the reason."
-	if f, ok := errors.AsType[*fault.Error](err); ok {
+	if f, ok := errors.AsType[*fault.Error](explain(err)); ok {
 		status, message = statuses[f.Kind], f.Message
 	}
 	if status == 0 {

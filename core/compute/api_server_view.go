@@ -45,7 +45,9 @@ func (r *request) server(s Server, attachments []Attachment, view serverView) ob
 		o["fault"] = r.fault(*s.Fault)
 	}
 	r.addSince(o, s, view)
-	if view != onUpdate || r.since(75) {
+	if view == onUpdate && !r.since(75) {
+		o["addresses"] = plainAddresses(s)
+	} else {
 		r.addExtended(o, s, attachments)
 	}
 	return o

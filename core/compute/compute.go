@@ -15,8 +15,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
+	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/core/httpapi"
 )
 
@@ -134,6 +137,15 @@ func New(ctx context.Context, config Config) (*Service, error) {
 
 // Close closes the database. Run must have returned.
 func (s *Service) Close() error { return s.store.close() }
+
+// explain makes a fault of an error that says that the host's disk is full:
+// who operates the cloud, and who uses it, should see that at once.
+func explain(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || db.IsFull(err) {
+		return fmt.Errorf("%w (%w)", fault.New(fault.NoSpace, "The host's disk is full."), err)
+	}
+	return err
+}
 
 // Caller is who asks for something, and on behalf of which project.
 type Caller struct {

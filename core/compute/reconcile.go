@@ -88,13 +88,17 @@ func (s *Service) observe(ctx context.Context, id string) error {
 		if server.TaskState != Idle || server.LaunchedAt.IsZero() {
 			return errTaskChanged
 		}
+		vm, saw := server.VMState, server.Power
 		server.see(power, gone, reason)
+		if server.VMState == vm && server.Power == saw {
+			return errNothingNew
+		}
 		return nil
 	})
 	switch {
 	case errors.Is(err, errTaskChanged):
 		return nil
-	case fault.Is(err, fault.NotFound):
+	case errors.Is(err, errNothingNew), fault.Is(err, fault.NotFound):
 		s.deaths.Delete(id)
 		return nil
 	case err != nil:
@@ -106,6 +110,9 @@ func (s *Service) observe(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// errNothingNew says that a server is known to be what its machine is.
+var errNothingNew = errors.New("nothing new")
 
 // see makes the server's state what its machine's is: off, and why if it died;
 // or gone.

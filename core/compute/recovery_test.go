@@ -3,6 +3,9 @@ package compute_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
@@ -148,12 +151,13 @@ func TestAMachineThatDiesAtOnceIsToldOf(t *testing.T) {
 func TestAServerThatCannotBeSpawnedSaysWhy(t *testing.T) {
 	for want, failure := range map[string]error{
 		"The host's disk is full.":                                      fault.New(fault.NoSpace, "The host's disk is full."),
+		"The host's disk is full. ":                                     fmt.Errorf("write overlay: %w", syscall.ENOSPC),
 		"The machine could not be started; the service's log says why.": errors.New("secret: exit status 1"),
 	} {
 		c, client := start(t)
 		c.fail("Spawn", failure)
 		server := waitFor(t, client, create(t, client, servers.CreateOpts{}).ID, "ERROR")
-		assert.Equal(t, want, server.Fault.Message)
+		assert.Equal(t, strings.TrimSpace(want), server.Fault.Message)
 		assert.Empty(t, server.Fault.Details, "for administrators")
 		assert.Empty(t, server.Addresses)
 		admin, err := servers.Get(t.Context(), c.client(t, "admin", ""), server.ID).Extract()

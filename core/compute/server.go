@@ -152,7 +152,7 @@ func (s Server) Progress() int {
 func (s *Server) fail(err error, fallback string) {
 	s.VMState, s.TaskState = Errored, Idle
 	s.Fault = &Fault{Code: 500, Message: fallback, Details: err.Error(), Time: time.Now().UTC()}
-	if f, ok := errors.AsType[*fault.Error](err); ok {
+	if f, ok := errors.AsType[*fault.Error](explain(err)); ok {
 		s.Fault.Message = f.Message
 	}
 }
