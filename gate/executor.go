@@ -152,7 +152,7 @@ func (x *execution) boot(ctx context.Context) (queue.Result, string) {
 	began := time.Now()
 	c := x.run.Change
 	n, err := x.gate.config.Nodes.Launch(ctx, node.Request{Build: x.run.Build, Label: x.job.Label, Metadata: map[string]string{
-		"project": c.Project, "change": c.Key.String(), "job": x.run.Job, "pipeline": x.run.Pipeline,
+		"project": c.Project, "change": c.String(), "job": x.run.Job, "pipeline": x.run.Pipeline,
 	}})
 	x.record.Timings.Boot = time.Since(began)
 	switch {

@@ -108,22 +108,23 @@ func (h *house) end() {
 
 // pass lets time go by.
 func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the bubble's clock: it returns at once
+	time.Sleep(d) // on the bubble's clock: it returns at once
 	synctest.Wait()
 }
 
-func inHouse(t *testing.T, r *review, n *machines, f func(t *testing.T, h *house)) {
+func inHouse(t *testing.T, r *review, n *machines, f func(h *house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, r, n)
-		f(t, h)
+		f(h)
 		h.end()
 	})
 }
 
 func TestCheckTestsAPatchSetAndVotes(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(time.Minute)
 		require.Len(t, r.own(1), 1)
@@ -136,7 +137,8 @@ func TestCheckTestsAPatchSetAndVotes(t *testing.T) {
 
 func TestCheckNamesTheFailingTest(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works("r1.1")), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works("r1.1")), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(time.Minute)
 		assert.Equal(t, -1, r.verified(1))
@@ -152,7 +154,8 @@ func TestCheckNamesTheFailingTest(t *testing.T) {
 
 func TestApprovedChangeIsTestedOnTheTipAndMerged(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(time.Minute)
 		r.approve(1)
@@ -168,7 +171,8 @@ func TestApprovedChangeIsTestedOnTheTipAndMerged(t *testing.T) {
 
 func TestTrunkIsNeverBroken(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works("r2.1")), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works("r2.1")), func(h *house) {
+		t := h.t
 		for n := 1; n <= 4; n++ {
 			r.push(n)
 			r.approve(n)
@@ -191,7 +195,8 @@ func TestFailedChangeWaitsForAPerson(t *testing.T) {
 		}
 		return 0, nil
 	}
-	inHouse(t, r, newMachines(run), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(run), func(h *house) {
+		t := h.t
 		r.push(1)
 		r.approve(1)
 		pass(10 * time.Minute)
@@ -207,7 +212,8 @@ func TestFailedChangeWaitsForAPerson(t *testing.T) {
 
 func TestC8NothingIsLostWhileTheGateIsDown(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(time.Minute)
 		h.end()
@@ -227,7 +233,8 @@ func TestC8NothingIsLostWhileTheGateIsDown(t *testing.T) {
 
 func TestA9_6StoppedInMidBuildTheBuildIsRunAgain(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		r.push(2)
 		r.approve(2)
@@ -247,7 +254,8 @@ func TestMachinesLeftBehindAreSwept(t *testing.T) {
 	r := newReview(jobs)
 	n := newMachines(works())
 	n.open["a build of a gate that was killed"] = true
-	inHouse(t, r, n, func(t *testing.T, h *house) {
+	inHouse(t, r, n, func(h *house) {
+		t := h.t
 		pass(time.Second)
 		assert.Equal(t, []string{"a build of a gate that was killed"}, n.swept)
 	})
@@ -255,7 +263,8 @@ func TestMachinesLeftBehindAreSwept(t *testing.T) {
 
 func TestReviewServerGoneForAWhile(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(5 * time.Second)
 		r.set(func() { r.down = true })
@@ -270,7 +279,8 @@ func TestReviewServerGoneForAWhile(t *testing.T) {
 
 func TestNewPatchSetEndsTheOldOnesBuilds(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(10 * time.Second)
 		r.push(1)
@@ -299,7 +309,8 @@ func TestItemsThatCannotBeTested(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newReview(tt.file)
 			tt.set(r)
-			inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+			inHouse(t, r, newMachines(works()), func(h *house) {
+				t := h.t
 				r.push(1)
 				pass(time.Hour)
 				require.Len(t, r.own(1), 1)
@@ -314,7 +325,8 @@ func TestItemsThatCannotBeTested(t *testing.T) {
 
 func TestC2MismatchStopsTheQueue(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		r.push(2)
 		r.approve(1)
@@ -345,7 +357,8 @@ func TestBranchThatMovedIsTestedAgainBeforeTheMerge(t *testing.T) {
 		}
 		return run(ctx, m, s, out)
 	})
-	inHouse(t, r, n, func(t *testing.T, h *house) {
+	inHouse(t, r, n, func(h *house) {
+		t := h.t
 		r.push(1)
 		r.approve(1)
 		pass(20 * time.Second)
@@ -360,7 +373,8 @@ func TestBranchThatMovedIsTestedAgainBeforeTheMerge(t *testing.T) {
 
 func TestA5RefusedSubmitIsToldAndTheNextGoesOn(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.set(func() { r.refuse = fmt.Errorf("%w: 409 needs Release-Approval", source.ErrRefused) })
 		r.push(1)
 		r.approve(1)
@@ -379,7 +393,8 @@ func TestA5RefusedSubmitIsToldAndTheNextGoesOn(t *testing.T) {
 
 func TestA1_3StackIsGatedInOrder(t *testing.T) {
 	r := newReview(jobs)
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.set(func() { r.needs[2] = []int{1} })
 		r.push(1)
 		r.push(2)
@@ -402,7 +417,8 @@ func TestMachineTroubleIsNotTheChangesFault(t *testing.T) {
 		}
 		return 0, nil
 	})
-	inHouse(t, r, n, func(t *testing.T, h *house) {
+	inHouse(t, r, n, func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(10 * time.Minute)
 		assert.Equal(t, 1, r.verified(1))
@@ -444,7 +460,8 @@ func TestResultsOfBuilds(t *testing.T) {
 			r := newReview(jobs)
 			n := newMachines(tt.run)
 			n.launch = func(node.Request) error { return tt.launch }
-			inHouse(t, r, n, func(t *testing.T, h *house) {
+			inHouse(t, r, n, func(h *house) {
+				t := h.t
 				r.push(1)
 				pass(time.Hour)
 				require.Len(t, r.own(1), 1)
@@ -475,7 +492,8 @@ func TestMachinesInUseAreBounded(t *testing.T) {
 
 func TestWaitingJobSaysWhatItWaitsFor(t *testing.T) {
 	r := newReview("- job: {name: a, run: x}\n- job: {name: b, run: y, dependencies: a}\n- project: {check: {jobs: [a, b]}}")
-	inHouse(t, r, newMachines(works()), func(t *testing.T, h *house) {
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
 		r.push(1)
 		pass(5 * time.Second)
 		s := h.gate.Status()

@@ -219,7 +219,7 @@ func (g *Gate) resolve(ctx context.Context, c *source.Change, e *queue.Enqueue) 
 		}
 		needed.Needs = before
 		e.Needed = append(e.Needed, queue.Needed{Change: needed.Change, Queue: e.Queue, Unmet: unmet(needed)})
-		before = append(before[:len(before):len(before)], n)
+		before = append(slices.Clip(before), n)
 	}
 	e.Change.Needs = before
 	return neededBy, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/gate/config"
@@ -85,22 +86,24 @@ func picks(c queue.Prepare) []merger.Pick {
 	var list []merger.Pick
 	for _, a := range append(slices.Clone(c.Ahead), c.Change) {
 		if a.Project == c.Change.Project && a.Branch == c.Change.Branch {
-			list = append(list, merger.Pick{Name: a.Key.String(), Ref: a.Ref, Revision: a.Revision})
+			list = append(list, merger.Pick{Name: a.String(), Ref: a.Ref, Revision: a.Revision})
 		}
 	}
 	return list
 }
 
 func conflictMessage(c queue.Prepare, e *merger.ConflictError) string {
-	text := fmt.Sprintf("The change does not merge onto %s", c.Change.Branch)
+	var b strings.Builder
+	b.WriteString("The change does not merge onto " + c.Change.Branch)
 	if len(c.Ahead) > 0 {
-		text += " with the changes ahead of it"
+		b.WriteString(" with the changes ahead of it")
 	}
-	text += ": rebase it.\n\n"
+	b.WriteString(": rebase it.\n\n")
 	for _, f := range e.Files {
-		text += "- " + f + "\n"
+		b.WriteString("- " + f + "\n")
 	}
-	return text + "\n" + e.Message
+	b.WriteString("\n" + e.Message)
+	return b.String()
 }
 
 // freeze reads the jobs out of the merged state.

@@ -41,7 +41,7 @@ func (g *Gate) refuse(ctx context.Context, c queue.Refuse) {
 // report ends an item: it says what came of it and, in the gate, merges. It
 // runs in the change's lane.
 func (g *Gate) report(ctx context.Context, c queue.Report) {
-	done := queue.Reported{Item: c.Item}
+	var done queue.Reported
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		var err error
 		if done, err = g.tryReport(ctx, c); err == nil {
@@ -196,7 +196,7 @@ func (g *Gate) isMerged(ctx context.Context, c queue.Change) (bool, error) {
 // one: the branch moved under the queue.
 func (g *Gate) stale(ctx context.Context, c queue.Report) (bool, error) {
 	s, err := g.states.Merge(ctx, c.Change.Project, c.Change.Branch,
-		[]merger.Pick{{Name: c.Change.Key.String(), Ref: c.Change.Ref, Revision: c.Change.Revision}}, false)
+		[]merger.Pick{{Name: c.Change.String(), Ref: c.Change.Ref, Revision: c.Change.Revision}}, false)
 	if _, conflict := errors.AsType[*merger.ConflictError](err); conflict || errors.Is(err, merger.ErrNoBranch) {
 		return true, nil
 	}

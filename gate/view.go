@@ -94,7 +94,7 @@ func (g *Gate) itemView(i *queue.Item) web.Item {
 		ID: id(i), Live: true, Active: i.Buildset != nil, ItemsBehind: []string{}, FailingReasons: []string{},
 		EnqueueTime: i.EnqueuedAt.UnixMilli(), Jobs: []web.Job{}, Number: c.Number, PatchSet: c.PatchSet, Subject: c.Subject,
 		Base: []string{}, Resets: []string{},
-		Refs: []web.Ref{{Project: c.Project, ProjectCanonical: c.Project, Ref: c.Ref, ID: c.Key.String(), URL: c.URL, Owner: c.Owner}},
+		Refs: []web.Ref{{Project: c.Project, ProjectCanonical: c.Project, Ref: c.Ref, ID: c.String(), URL: c.URL, Owner: c.Owner}},
 	}
 	for _, r := range i.Resets {
 		v.Resets = append(v.Resets, r.Cause)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -61,10 +62,11 @@ func (s *Server) logFile(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 	var offset int64
 	if v := r.FormValue("offset"); v != "" {
-		if _, err := fmt.Sscan(v, &offset); err != nil || offset < 0 {
-			http.Error(w, "offset must be a number of bytes.", http.StatusBadRequest)
-			return nil
+		n, err := strconv.ParseUint(v, 10, 62)
+		if err != nil {
+			return fmt.Errorf("%w: offset must be a number of bytes", errBadRequest)
 		}
+		offset = int64(n)
 	}
 	untrusted(w)
 	w.Header().Set("Cache-Control", "no-store")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,7 +21,7 @@ var functions = template.FuncMap{
 	"duration": duration,
 	"moment":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"millis":   func(n int64) time.Time { return time.UnixMilli(n) },
+	"millis":   time.UnixMilli,
 	"span":     func(n *int64) string { return duration(time.Duration(*n) * time.Millisecond) },
 	"bytes":    byteSize,
 }
@@ -140,10 +141,7 @@ func bound(f *store.Filter) (limit int) {
 func (v *listView) page(q url.Values, skip, limit int, more bool) {
 	v.Filter = q
 	at := func(skip int) string {
-		next := url.Values{}
-		for k, values := range q {
-			next[k] = values
-		}
+		next := maps.Clone(q)
 		next.Set("skip", strconv.Itoa(skip))
 		return next.Encode()
 	}

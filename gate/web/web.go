@@ -131,12 +131,17 @@ func (s *Server) page(pattern string, h func(http.ResponseWriter, *http.Request)
 		case err == nil, r.Context().Err() != nil:
 		case isNotFound(err):
 			http.Error(w, "There is no such build or file.", http.StatusNotFound)
+		case errors.Is(err, errBadRequest):
+			http.Error(w, err.Error(), http.StatusBadRequest)
 		default:
 			s.config.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "error", err)
 			http.Error(w, "Something went wrong; the gate's log says what.", http.StatusInternalServerError)
 		}
 	})
 }
+
+// errBadRequest wraps what is wrong with a request.
+var errBadRequest = errors.New("bad request")
 
 func isNotFound(err error) bool {
 	return errors.Is(err, store.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, buildlog.ErrName)
