@@ -199,12 +199,12 @@ func TestARevocationHoldsAtOnceUnderLoad(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "identity.db"))
 	u := alice(t, s)
 	grant := identity.Assignment{UserID: u.ID, ProjectID: u.DefaultProjectID, RoleID: memberRole(t, s).ID}
-	for range 50 {
+	for range 25 {
 		require.NoError(t, s.Grant(t.Context(), grant))
 		token := login(t, s, "alice", "wonder", "tea")
 		ctx, stop := context.WithCancel(t.Context())
 		var readers sync.WaitGroup
-		for range 4 {
+		for range 2 {
 			readers.Go(func() {
 				for ctx.Err() == nil {
 					_, _ = s.Validate(context.Background(), token)
