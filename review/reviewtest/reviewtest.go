@@ -125,6 +125,14 @@ func (c *Clone) Git(args ...string) string {
 	return out
 }
 
+// GitAs is Git with another user as author and committer.
+func (c *Clone) GitAs(username string, args ...string) string {
+	c.t.Helper()
+	other := *c
+	other.user = Users[username]
+	return other.Git(args...)
+}
+
 // Try runs git and returns what it printed, on either stream.
 func (c *Clone) Try(args ...string) (string, error) {
 	cmd := exec.CommandContext(c.t.Context(), "git", args...)
