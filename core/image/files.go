@@ -56,8 +56,13 @@ func (f files) create(id string) (*os.File, error) {
 	return os.OpenFile(f.upload(id), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
-// discard removes an upload.
-func (f files) discard(id string) error { return os.Remove(f.upload(id)) }
+// discard removes an upload that failed, however far it came.
+func (f files) discard(id string) error {
+	if err := os.Remove(f.upload(id)); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return f.remove(id) // it failed after it was renamed
+}
 
 // complete makes an upload, of which all is written to file, an image's file
 // that survives a loss of power.

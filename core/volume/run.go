@@ -17,7 +17,8 @@ const (
 	retry = time.Minute
 )
 
-// errLater says that something has to be done first, which will wake Run.
+// errLater says that there is nothing to do now: Run will be woken when there
+// is.
 var errLater = errors.New("not yet")
 
 // notify tells Run that there is something to do.
@@ -58,18 +59,20 @@ type workers struct {
 	slots chan struct{}
 
 	mu   sync.Mutex
-	busy map[string]bool // the ids that are worked on
+	busy map[string]bool // the ids that are worked on; true if that was asked for again
 }
 
 // do runs f in a goroutine once there is a slot, if the id is not worked on
-// already, and then calls done.
+// already, and then calls done. errLater is no error if it was asked for again
+// in the meantime.
 func (w *workers) do(ctx context.Context, id string, f func() error, done func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.busy[id] {
+	if _, busy := w.busy[id]; busy {
+		w.busy[id] = true
 		return
 	}
-	w.busy[id] = true
+	w.busy[id] = false
 	w.wait.Go(func() {
 		select {
 		case <-ctx.Done():
@@ -79,6 +82,9 @@ func (w *workers) do(ctx context.Context, id string, f func() error, done func(e
 		err := f()
 		<-w.slots
 		w.mu.Lock()
+		if w.busy[id] && errors.Is(err, errLater) {
+			err = nil
+		}
 		delete(w.busy, id)
 		w.mu.Unlock()
 		done(err)
@@ -95,28 +101,30 @@ func (s *Service) start(ctx context.Context, w *workers) error {
 			s.log.ErrorContext(ctx, "outcome not stored", "err", err)
 		}
 	}
-	volumes, err := s.store.pending(ctx)
+	volumes, snapshots, err := s.store.pending(ctx)
 	if err != nil {
 		return err
 	}
-	for _, v := range volumes {
-		w.do(ctx, v.ID, func() error { return s.work(ctx, v) }, done)
+	for _, id := range snapshots {
+		w.do(ctx, id, func() error { return s.workSnapshot(ctx, id) }, done)
 	}
-	snapshots, err := s.store.pendingSnapshots(ctx)
-	if err != nil {
-		return err
-	}
-	for _, one := range snapshots {
-		w.do(ctx, one.ID, func() error { return s.workSnapshot(ctx, one) }, done)
+	for _, id := range volumes {
+		w.do(ctx, id, func() error { return s.work(ctx, id) }, done)
 	}
 	return nil
 }
 
 // work does what is pending for a volume and notes how that went. It reports
 // an error only if it could not note it: then the next Run does it again.
-func (s *Service) work(ctx context.Context, v Volume) error {
+func (s *Service) work(ctx context.Context, id string) error {
+	v, err := s.store.get(ctx, id) // as it is now: since it was listed, it may have been worked on
+	if errors.Is(err, sql.ErrNoRows) || err == nil && v.task == none {
+		return errLater
+	}
+	if err != nil {
+		return err
+	}
 	path, failed := s.files.volume(v.ID), Failed
-	var err error
 	switch v.task {
 	case toCreate:
 		err = create(path, v.SizeGB, func(file *os.File) error { return s.fill(ctx, v, file) })
@@ -127,7 +135,7 @@ func (s *Service) work(ctx context.Context, v Volume) error {
 			return s.store.delete(ctx, v.ID)
 		}
 		failed = FailedDelete
-	case none: // pending volumes have a task
+	case none: // there is nothing to do, see above
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -149,9 +157,15 @@ func (s *Service) work(ctx context.Context, v Volume) error {
 }
 
 // workSnapshot is work for a snapshot.
-func (s *Service) workSnapshot(ctx context.Context, one Snapshot) error {
+func (s *Service) workSnapshot(ctx context.Context, id string) error {
+	one, err := getSnapshot(ctx, s.store.db, id)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && one.task == none {
+		return errLater
+	}
+	if err != nil {
+		return err
+	}
 	path, failed := s.files.snapshot(one.ID), Failed
-	var err error
 	if one.task == toCreate {
 		err = create(path, one.SizeGB, func(file *os.File) error { return clone(ctx, file, s.files.volume(one.VolumeID)) })
 	} else {
@@ -167,6 +181,9 @@ func (s *Service) workSnapshot(ctx context.Context, one Snapshot) error {
 		s.log.ErrorContext(ctx, "snapshot failed", "snapshot", one.ID, "task", one.task, "err", err)
 	}
 	_, noted := s.store.updateSnapshot(ctx, one.ID, now(), func(stored *Snapshot) error {
+		if stored.task != one.task {
+			return nil // an administrator asked for something else
+		}
 		stored.Status, stored.task = Available, none
 		if err != nil {
 			stored.Status = failed

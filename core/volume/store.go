@@ -113,9 +113,31 @@ func get(ctx context.Context, q querier, id string) (Volume, error) {
 	return volumes[0], nil
 }
 
-// pending lists the volumes that Run has something to do for.
-func (s store) pending(ctx context.Context) ([]Volume, error) {
-	return query(ctx, s.db, `SELECT `+columns+` FROM volumes WHERE task <> '' ORDER BY created_at, id`)
+// pending lists the ids of the volumes and snapshots that Run has something
+// to do for.
+func (s store) pending(ctx context.Context) (volumes, snapshots []string, err error) {
+	if volumes, err = s.ids(ctx, `SELECT id FROM volumes WHERE task <> '' ORDER BY created_at, id`); err != nil {
+		return nil, nil, err
+	}
+	snapshots, err = s.ids(ctx, `SELECT id FROM snapshots WHERE task <> '' ORDER BY created_at, id`)
+	return volumes, snapshots, err
+}
+
+func (s store) ids(ctx context.Context, text string) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, text)
+	if err != nil {
+		return nil, fmt.Errorf("select pending: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("scan pending: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
 }
 
 // query reads whole volumes in the order of text, which selects columns.

@@ -69,11 +69,6 @@ func getSnapshot(ctx context.Context, q querier, id string) (Snapshot, error) {
 	return snapshots[0], nil
 }
 
-// pendingSnapshots lists the snapshots that Run has something to do for.
-func (s store) pendingSnapshots(ctx context.Context) ([]Snapshot, error) {
-	return querySnapshots(ctx, s.db, `SELECT `+snapshotColumns+` FROM snapshots WHERE task <> '' ORDER BY created_at, id`)
-}
-
 func querySnapshots(ctx context.Context, q querier, text string, args ...any) ([]Snapshot, error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
