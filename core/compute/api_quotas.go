@@ -30,9 +30,7 @@ func (r *request) quota(q Quotas) object {
 		"server_groups": unlimited, "server_group_members": unlimited,
 	}
 	if !r.since(36) {
-		for _, name := range []string{"fixed_ips", "floating_ips", "security_groups", "security_group_rules"} {
-			o[name] = unlimited
-		}
+		addNetworkQuota(o)
 	}
 	if !r.since(57) {
 		for _, name := range []string{"injected_files", "injected_file_content_bytes", "injected_file_path_bytes"} {
@@ -40,6 +38,13 @@ func (r *request) quota(q Quotas) object {
 		}
 	}
 	return o
+}
+
+// addNetworkQuota adds what Nova showed when it still did the network.
+func addNetworkQuota(o object) {
+	for _, name := range []string{"fixed_ips", "floating_ips", "security_groups", "security_group_rules"} {
+		o[name] = unlimited
+	}
 }
 
 // quotaProject is the project that the path names: one's own, or any for an
@@ -146,6 +151,7 @@ func (a *api) showQuotaClass(r *request) error {
 	if !r.since(50) {
 		delete(view, "server_groups")
 		delete(view, "server_group_members")
+		addNetworkQuota(view) // longer than in a project's
 	}
 	return r.json(http.StatusOK, object{"quota_class_set": view})
 }

@@ -67,7 +67,7 @@ func (r *request) addSince(o object, s Server, view serverView) {
 	if r.since(63) {
 		o["trusted_image_certificates"] = nil
 	}
-	if r.since(71) && (view == alone || r.since(75) && view == onUpdate) {
+	if r.since(71) && view != inList {
 		o["server_groups"] = []string{}
 	}
 	if r.since(73) {
