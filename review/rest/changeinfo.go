@@ -114,9 +114,9 @@ func (s *Server) info(c *call, d *review.Detail, o options) (*changeInfo, error)
 	detailed := o["DETAILED_ACCOUNTS"]
 	info := &changeInfo{
 		ID:        url.QueryEscape(d.Project) + "~" + strconv.FormatInt(d.Number, 10),
-		TripletID: url.QueryEscape(d.Project) + "~" + url.QueryEscape(d.Branch) + "~" + d.Change.ID,
+		TripletID: url.QueryEscape(d.Project) + "~" + url.QueryEscape(d.Branch) + "~" + d.ID,
 		Project:   d.Project, Branch: d.Branch, Topic: d.Topic, Hashtags: orEmpty(d.Hashtags),
-		ChangeID: d.Change.ID, Subject: d.Subject, Status: d.Status,
+		ChangeID: d.ID, Subject: d.Subject, Status: d.Status,
 		Created: timestamp(d.Created), Updated: timestamp(d.Updated), Submitted: maybe(d.Submitted),
 		TotalComments: len(d.Comments), Unresolved: unresolved(d.Comments), HasReviewStarted: !d.WIP,
 		Private: d.Private, WIP: d.WIP, Number: d.Number, VirtualNumber: d.Number,

@@ -89,11 +89,11 @@ func (s *Server) handle(pattern string, h handler) {
 		c.w, c.r = w, r
 		answer, err := h(c)
 		if err != nil {
-			s.fail(c, err)
+			s.fail(r.Context(), c, err)
 			return
 		}
 		if err := reply(w, answer); err != nil {
-			s.fail(c, err)
+			s.fail(r.Context(), c, err)
 		}
 	})
 }
@@ -103,21 +103,13 @@ type callKey struct{}
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: w, r: r}
-	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
-				panic(p)
-			}
-			s.log.ErrorContext(r.Context(), "request panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-			plain(w, http.StatusInternalServerError, "Internal server error")
-		}
-	}()
+	defer s.catch(r.Context(), w, r.URL.Path)
 	w.Header().Set("Cache-Control", "private, no-cache, no-store, max-age=0, must-revalidate")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	path, private := strings.CutPrefix(r.URL.EscapedPath(), "/a/")
 	path = "/" + strings.Trim(path, "/")
-	if err := s.authenticate(c, private); err != nil {
-		s.refuse(c, err)
+	if err := s.authenticate(r.Context(), c, private); err != nil {
+		s.refuse(r.Context(), c, err)
 		return
 	}
 	c.segments = strings.Split(path[1:], "/")
@@ -127,9 +119,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, inner)
 }
 
+// catch, deferred, turns a panic into a 500.
+func (s *Server) catch(ctx context.Context, w http.ResponseWriter, path string) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		panic(p)
+	}
+	s.log.ErrorContext(ctx, "request panicked", "path", path, "panic", p, "stack", string(debug.Stack()))
+	plain(w, http.StatusInternalServerError, "Internal server error")
+}
+
 // authenticate finds out who calls. Private calls need a password; others may
 // bring one, and a wrong one makes them nobody's.
-func (s *Server) authenticate(c *call, private bool) error {
+func (s *Server) authenticate(ctx context.Context, c *call, private bool) error {
 	username, password, given := c.r.BasicAuth()
 	if !given {
 		if private {
@@ -137,7 +142,7 @@ func (s *Server) authenticate(c *call, private bool) error {
 		}
 		return nil
 	}
-	account, err := s.service.Login(c.ctx(), username, password)
+	account, err := s.service.Login(ctx, username, password)
 	if err != nil && (private || !fault.Is(err, fault.Unauthorized)) {
 		return err
 	}
@@ -146,9 +151,9 @@ func (s *Server) authenticate(c *call, private bool) error {
 }
 
 // refuse answers a call whose caller is not who it says.
-func (s *Server) refuse(c *call, err error) {
+func (s *Server) refuse(ctx context.Context, c *call, err error) {
 	if !fault.Is(err, fault.Unauthorized) {
-		s.fail(c, err)
+		s.fail(ctx, c, err)
 		return
 	}
 	c.w.Header().Set("Www-Authenticate", `Basic realm="Gatehouse", charset="UTF-8"`)
@@ -174,16 +179,16 @@ var statuses = map[fault.Kind]int{
 }
 
 // fail answers with an error: a fault's own text, or a bare 500.
-func (s *Server) fail(c *call, err error) {
+func (s *Server) fail(ctx context.Context, c *call, err error) {
 	status, ok := statuses[fault.KindOf(err)]
 	switch {
 	case errors.Is(err, errPrecondition):
 		plain(c.w, http.StatusPreconditionFailed, err.Error())
 	case ok:
 		plain(c.w, status, err.Error())
-	case c.ctx().Err() != nil: // the client went away
+	case ctx.Err() != nil: // the client went away
 	default:
-		s.log.ErrorContext(c.ctx(), "request failed", "method", c.r.Method, "path", c.r.URL.Path, "err", err)
+		s.log.ErrorContext(ctx, "request failed", "method", c.r.Method, "path", c.r.URL.Path, "err", err)
 		plain(c.w, http.StatusInternalServerError, "Internal server error")
 	}
 }

@@ -106,16 +106,16 @@ func (s *Site) fileView(v *visit, b *changeBody, path string, all bool) (*fileVi
 
 // layOut puts the chunks side by side.
 func layOut(path string, diff *review.Diff) []row {
-	var old, new []string
+	var before, after []string
 	for _, chunk := range diff.Chunks {
-		old = append(append(old, chunk.AB...), chunk.A...)
-		new = append(append(new, chunk.AB...), chunk.B...)
+		before = append(append(before, chunk.AB...), chunk.A...)
+		after = append(append(after, chunk.AB...), chunk.B...)
 	}
 	oldPath := path
 	if diff.Old != nil {
 		oldPath = diff.Old.Path
 	}
-	oldLines, newLines := highlight(oldPath, old), highlight(path, new)
+	oldLines, newLines := highlight(oldPath, before), highlight(path, after)
 	var rows []row
 	oldNo, newNo := 0, 0
 	for _, chunk := range diff.Chunks {

@@ -36,7 +36,7 @@ func (s *Site) streamEvents(v *visit) error {
 	v.w.Header().Set("X-Accel-Buffering", "no")
 	stream := &stream{w: v.w, control: http.NewResponseController(v.w)}
 	if err := stream.send(": hello\n\n"); err != nil {
-		return nil //nolint:nilerr // the client went away
+		return nil // the client went away
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

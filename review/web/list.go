@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,7 +67,7 @@ func (s *Site) listPage(v *visit) error {
 	body := &listBody{LastEvent: s.service.LastEvent(), Self: listURL(text, start)}
 	all := tabs
 	if v.caller != nil {
-		all = append(all[:len(all):len(all)], ownTabs...)
+		all = slices.Concat(all, ownTabs)
 	}
 	for _, t := range all {
 		body.Tabs = append(body.Tabs, tab{t.Name, listURL(t.URL, 0), text == t.URL})

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -87,7 +88,7 @@ func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []by
 
 // identify finds out whose session the visit belongs to. A session that is
 // over, or whose account was closed, makes it nobody's.
-func (s *Site) identify(v *visit) error {
+func (s *Site) identify(ctx context.Context, v *visit) error {
 	cookie, err := v.r.Cookie(cookieName)
 	if err != nil {
 		return nil //nolint:nilerr // no cookie: nobody in particular
@@ -96,7 +97,7 @@ func (s *Site) identify(v *visit) error {
 	if id == 0 {
 		return nil
 	}
-	account, err := s.service.AccountByID(v.ctx(), id)
+	account, err := s.service.AccountByID(ctx, id)
 	if fault.Is(err, fault.NotFound) || err == nil && !account.Active {
 		return nil
 	}
@@ -131,7 +132,7 @@ func (s *Site) checkForm(v *visit) error {
 
 // setCookie begins a session, or ends it if value is empty.
 func setCookie(v *visit, value string) {
-	cookie := &http.Cookie{
+	cookie := &http.Cookie{ //nolint:gosec // Secure where the site is; plain HTTP must work on a laptop
 		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https", MaxAge: int(lifetime / time.Second),
 	}

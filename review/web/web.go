@@ -129,16 +129,21 @@ func (s *Site) servePage(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", contentSecurity)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
-	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
-				panic(p)
-			}
-			s.log.ErrorContext(r.Context(), "page panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-			http.Error(w, "Internal server error", http.StatusInternalServerError)
-		}
-	}()
+	defer s.catch(r.Context(), w, r.URL.Path)
 	s.pages.ServeHTTP(w, r)
+}
+
+// catch, deferred, turns a panic into a 500.
+func (s *Site) catch(ctx context.Context, w http.ResponseWriter, path string) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		panic(p)
+	}
+	s.log.ErrorContext(ctx, "page panicked", "path", path, "panic", p, "stack", string(debug.Stack()))
+	http.Error(w, "Internal server error", http.StatusInternalServerError)
 }
 
 // visit is a request for a page, and who makes it.
@@ -156,7 +161,7 @@ func (v *visit) ctx() context.Context { return v.r.Context() }
 func (s *Site) handle(pattern string, h func(v *visit) error) {
 	s.pages.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{w: w, r: r}
-		err := s.identify(v)
+		err := s.identify(r.Context(), v)
 		if err == nil && r.Method == http.MethodPost {
 			err = s.checkForm(v)
 		}
@@ -164,7 +169,7 @@ func (s *Site) handle(pattern string, h func(v *visit) error) {
 			err = h(v)
 		}
 		if err != nil {
-			s.fail(v, err)
+			s.fail(r.Context(), v, err)
 		}
 	})
 }
@@ -182,15 +187,15 @@ var statuses = map[fault.Kind]int{
 }
 
 // fail shows an error: a fault's own text, else none but that there is one.
-func (s *Site) fail(v *visit, err error) {
-	if v.ctx().Err() != nil {
+func (s *Site) fail(ctx context.Context, v *visit, err error) {
+	if ctx.Err() != nil {
 		return // the client went away
 	}
 	status, text := http.StatusInternalServerError, "Something went wrong here. The server's log says what."
 	if f, ok := errors.AsType[*fault.Error](err); ok && statuses[f.Kind] != 0 {
 		status, text = statuses[f.Kind], f.Message
 	} else {
-		s.log.ErrorContext(v.ctx(), "page failed", "method", v.r.Method, "path", v.r.URL.Path, "err", err)
+		s.log.ErrorContext(ctx, "page failed", "method", v.r.Method, "path", v.r.URL.Path, "err", err)
 	}
 	page := s.page(v, http.StatusText(status))
 	page.Body = text

@@ -18,17 +18,17 @@ const (
 	patience = 50 * time.Millisecond
 )
 
-// within reports which bytes of old were removed and which of new were added,
+// within reports which bytes of before were removed and which of after were added,
 // in order and without overlap. Two lines that have little in common have
 // none: then the whole line is new.
-func within(old, new string) (removed, added []span) {
-	if len(old) > maxLine || len(new) > maxLine || !utf8.ValidString(old) || !utf8.ValidString(new) {
+func within(before, after string) (removed, added []span) {
+	if len(before) > maxLine || len(after) > maxLine || !utf8.ValidString(before) || !utf8.ValidString(after) {
 		return nil, nil
 	}
 	engine := diffmatchpatch.New()
 	engine.DiffTimeout = patience
 	same, oldAt, newAt := 0, 0, 0
-	for _, d := range engine.DiffCleanupSemantic(engine.DiffMain(old, new, false)) {
+	for _, d := range engine.DiffCleanupSemantic(engine.DiffMain(before, after, false)) {
 		n := len(d.Text)
 		switch d.Type {
 		case diffmatchpatch.DiffEqual:
@@ -42,7 +42,7 @@ func within(old, new string) (removed, added []span) {
 			newAt += n
 		}
 	}
-	if same*3 < min(len(old), len(new)) || same == 0 {
+	if same*3 < min(len(before), len(after)) || same == 0 {
 		return nil, nil
 	}
 	return removed, added
