@@ -15,22 +15,11 @@ import (
 
 // makeBase installs the distribution, with a kernel, into a tar archive.
 func (b *build) makeBase(ctx context.Context, to string) error {
-	script, err := os.CreateTemp(b.config.Dir, "base-*.sh")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(script.Name()) //nolint:errcheck // a temporary file
-	if _, err := script.WriteString(baseStage); err != nil {
-		return err
-	}
-	if err := script.Close(); err != nil {
-		return err
-	}
 	args := []string{
 		"--variant=minbase", "--format=tar",
 		"--include=" + strings.Join(b.recipe.Packages, ","),
-		// The hook is read here, by whoever builds, and run by root.
-		fmt.Sprintf("--customize-hook=sh '%s' \"$1\" '%s'", script.Name(), b.recipe.Kernel),
+		// The script itself: a namespace's root may not reach our files.
+		fmt.Sprintf("--customize-hook=set -- \"$1\" '%s'\n%s", b.recipe.Kernel, baseStage),
 		"--aptopt=Acquire::Retries \"3\"",
 	}
 	for _, pattern := range b.recipe.Exclude {
@@ -47,7 +36,10 @@ func (b *build) makeBase(ctx context.Context, to string) error {
 	cmd := b.command(ctx, "mmdebstrap", args...)
 	cmd.Env = append(cmd.Env, "TMPDIR="+b.config.TempDir)
 	cmd.Stdin = strings.NewReader(sources)
-	return b.run(cmd, "I: ")
+	return b.run(cmd, func(line string) (string, bool) {
+		text, ok := strings.CutPrefix(line, "I: ")
+		return text, ok && strings.HasSuffix(text, "...")
+	})
 }
 
 // errFound ends the walk of an archive.

@@ -76,7 +76,7 @@ func (b *build) powerOn(ctx context.Context, a Artefacts, dir string) (*machine,
 		return nil, fmt.Errorf("config drive: %w", err)
 	}
 	overlay := filepath.Join(dir, "root.qcow2")
-	if err := b.run(b.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", a.Root, "-F", "qcow2", overlay), ""); err != nil {
+	if err := b.run(b.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", a.Root, "-F", "qcow2", overlay), nil); err != nil {
 		return nil, err
 	}
 	if m.address, err = freeAddress(ctx); err != nil {

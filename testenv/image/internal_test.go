@@ -247,7 +247,8 @@ func TestACommandThatFailsIsQuoted(t *testing.T) {
 	var told []string
 	b.config.Progress = func(e Event) { told = append(told, e.Text) }
 	b.config.Environment = []string{"PATH=/usr/bin:/bin"}
-	err := b.run(b.command(t.Context(), "sh", "-c", `echo "## step"; echo detail; echo why >&2; exit 3`), "## ")
+	err := b.run(b.command(t.Context(), "sh", "-c", `echo "## step"; echo detail; echo why >&2; exit 3`),
+		func(line string) (string, bool) { return strings.CutPrefix(line, "## ") })
 	require.ErrorContains(t, err, "exit status 3")
 	require.ErrorContains(t, err, "detail\nwhy")
 	assert.Equal(t, []string{"  step"}, told)

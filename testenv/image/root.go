@@ -35,7 +35,7 @@ func (b *build) makeRoot(ctx context.Context, to string) error {
 	b.say("  pack the disk")
 	// A third of the size, and zstd unpacks faster than a guest reads.
 	return b.run(b.command(ctx, "qemu-img", "convert", "-c", "-W", "-m", "4", "-o", "compression_type=zstd",
-		"-f", "raw", "-O", "qcow2", raw.Name(), to), "")
+		"-f", "raw", "-O", "qcow2", raw.Name(), to), nil)
 }
 
 // layOut runs the root stage, feeding it what is added to the base system.
@@ -54,7 +54,7 @@ func (b *build) layOut(ctx context.Context, disk *os.File, modules []downloaded)
 	}
 	fed := make(chan error, 1)
 	go func() { fed <- errors.Join(b.writeAdditions(stdin, modules), stdin.Close()) }()
-	err = b.run(cmd, "## ")
+	err = b.run(cmd, func(line string) (string, bool) { return strings.CutPrefix(line, "## ") })
 	if feedErr := <-fed; err == nil {
 		err = feedErr
 	}
@@ -70,6 +70,7 @@ func (b *build) writeAdditions(w io.Writer, modules []downloaded) error {
 		t.Copy(b.config.Inputs[c.From], strings.TrimPrefix(c.To, "/"), c.Exclude)
 	}
 	home := path.Join(additions, "home")
+	t.Directory(home)
 	for _, m := range modules {
 		t.Copy(m.dir, path.Join(home, "src", m.Project), nil)
 		t.Copy(m.cache, path.Join(home, "go/pkg/mod/cache/download"), []string{"*.lock", "list"})

@@ -71,11 +71,14 @@ func (b *build) asRoot(ctx context.Context, args ...string) *exec.Cmd {
 	return b.command(ctx, "mmdebstrap", append([]string{"--unshare-helper"}, args...)...)
 }
 
-// run runs a command, telling the progress of lines that it prints with
-// the prefix, and quotes its last lines if it fails.
-func (b *build) run(cmd *exec.Cmd, prefix string) error {
+// run runs a command, tells what notable makes of the lines that it prints,
+// and quotes its last lines if it fails. A nil notable tells nothing.
+func (b *build) run(cmd *exec.Cmd, notable func(line string) (text string, tell bool)) error {
 	output := &tail{tell: func(line string) {
-		if text, ok := strings.CutPrefix(line, prefix); ok {
+		if notable == nil {
+			return
+		}
+		if text, tell := notable(line); tell {
 			b.say("  %s", text)
 		}
 	}}

@@ -27,7 +27,10 @@ func newTree(w io.Writer) *tree { return &tree{w: tar.NewWriter(w), dirs: make(m
 // epoch is the time of files that have none of their own.
 var epoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// File adds a file with the given text.
+// Directory adds a directory, and those above it that are missing.
+func (t *tree) Directory(name string) { t.parents(path.Join(name, "file")) }
+
+// File adds a file with the given text, and the directories above it.
 func (t *tree) File(name string, perm fs.FileMode, text string) {
 	t.parents(name)
 	t.header(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: int64(perm.Perm()), Size: int64(len(text)), ModTime: epoch})

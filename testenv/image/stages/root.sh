@@ -13,8 +13,10 @@ user=$2 uid=$3 size=$4
 
 say() { echo "## $*"; }
 
+# Not the devices: a namespace's root may not make any, and the running system
+# has its own.
 say "unpack the base system"
-tar -C "$root" -x --numeric-owner <&4
+tar -C "$root" -x --numeric-owner --exclude='./dev/*' <&4
 rm -rf "$root"/boot/*
 
 say "add the toolchain and files"
