@@ -9,6 +9,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -109,6 +111,10 @@ func (a *API) answer(h HandlerFunc) http.HandlerFunc {
 		err := h(w, r)
 		if err == nil {
 			return
+		}
+		if db.IsFull(err) {
+			a.config.Log.ErrorContext(r.Context(), "the disk of the database is full", "err", err)
+			err = fault.New(fault.NoSpace, "The disk of the service is full.")
 		}
 		if fault.KindOf(err) == fault.Internal && r.Context().Err() == nil {
 			a.config.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path,
@@ -203,6 +209,14 @@ func (w *recorder) Write(b []byte) (int, error) {
 		w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(b)
+}
+
+// ReadFrom hands files to the connection's own ReadFrom, which needs no buffer.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return io.Copy(w.ResponseWriter, r)
 }
 
 // Unwrap lets http.ResponseController reach the connection.

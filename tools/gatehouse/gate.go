@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/identity"
+	"github.com/gatehouse-dev/gatehouse/gate"
+	"github.com/gatehouse-dev/gatehouse/gate/gerrit"
+	"github.com/gatehouse-dev/gatehouse/testenv/node"
+)
+
+// gateUser is the name of the gate's user, in the cloud, where it has a
+// project of the same name, and on the review server.
+const gateUser = "gate"
+
+// gateFile is the file that gates a branch which holds it.
+const gateFile = ".gate.yaml"
+
+func (s *system) gateCloudsFile() string { return filepath.Join(s.data, "gate", "clouds.yaml") }
+
+// startGate starts the gate. It knows the other two houses by their addresses
+// and its own credentials only, as if they were somebody else's.
+func (s *system) startGate(ctx context.Context, o options, listener net.Listener, users *identity.Service) error {
+	dir := filepath.Join(s.data, "gate")
+	source, err := gerrit.New(gerrit.Config{
+		URL: "http://" + s.endpoints.Review, SSH: s.endpoints.ReviewSSH,
+		User: gateUser, Password: s.gatePassword, Dir: dir, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	labels := map[string]node.Label{}
+	var names []string
+	for name, l := range o.Labels {
+		labels[name] = node.Label{Image: l.Image, Flavor: l.Flavor}
+		names = append(names, name)
+	}
+	machines, err := node.New(node.Config{
+		CloudsFile: s.gateCloudsFile(), Cloud: cloudName, Instance: cloudName, Labels: labels, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	g, err := gate.New(ctx, gate.Config{
+		Dir: dir, Log: s.log, Source: source, Nodes: gate.FromCloud(machines), Labels: names,
+		PublicURL: func() string { return "http://" + s.endpoints.Gate },
+		Verify: func(ctx context.Context, name, password string) (bool, error) {
+			_, admin, err := users.Verify(ctx, name, password)
+			if fault.Is(err, fault.Unauthorized) {
+				return false, nil
+			}
+			return admin, err
+		},
+		Metrics: s.registry,
+	})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, g.Close)
+	s.run(ctx, "gate",
+		func(ctx context.Context) error {
+			err := g.Run(ctx)
+			// The cloud is still there: houses stop last started first.
+			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			if closed := machines.Close(leave); closed != nil {
+				s.log.WarnContext(ctx, "the gate's ssh key stays registered", "err", closed)
+			}
+			return err
+		},
+		func(ctx context.Context) error { return serve(ctx, listener, withHealth(g.Handler(), s.registry)) },
+	)
+	return nil
+}
