@@ -56,6 +56,10 @@ type projectKey struct{}
 // which mean the same as /v2.1/…, and keeps it in the context.
 func withoutProject(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if old, ok := strings.CutPrefix(r.URL.Path, Prefix+"/v2/"); ok && old != "" { // v2.0 means 2.1, less strictly checked
+			r = r.Clone(r.Context())
+			r.URL.Path, r.URL.RawPath = Prefix+"/v2.1/"+old, strings.Replace(r.URL.RawPath, "/v2/", "/v2.1/", 1)
+		}
 		if match := projectPath.FindStringSubmatch(r.URL.EscapedPath()); match != nil {
 			r = r.Clone(context.WithValue(r.Context(), projectKey{}, match[2]))
 			r.URL.RawPath = match[1] + match[3]

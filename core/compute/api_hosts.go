@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 
@@ -18,6 +19,8 @@ func (a *api) routeHosts() {
 	a.handle("GET /os-hypervisors/detail", admin, a.listHypervisorDetails)
 	a.handle("GET /os-hypervisors/statistics", admin, a.showStatistics)
 	a.handle("GET /os-hypervisors/{hypervisor}", admin, a.showHypervisor)
+	a.handle("GET /os-hypervisors/{hypervisor}/uptime", admin, a.showUptime)
+	a.handle("GET /os-aggregates", admin, a.listAggregates)
 	a.handle("GET /os-services", admin, a.listServices)
 	a.handle("GET /extensions", reader, a.listExtensions)
 }
@@ -66,10 +69,17 @@ func (a *api) listHypervisorDetails(r *request) error {
 	return r.json(http.StatusOK, object{"hypervisors": []object{detail}})
 }
 
-func (a *api) showHypervisor(r *request) error {
-	id := a.hypervisorID(r)
-	if text, ok := id.(string); ok && r.PathValue("hypervisor") != text || !ok && r.PathValue("hypervisor") != "1" {
+// findHypervisor reports fault.NotFound unless the path names the host.
+func (a *api) findHypervisor(r *request) error {
+	if fmt.Sprint(a.hypervisorID(r)) != r.PathValue("hypervisor") {
 		return fault.New(fault.NotFound, "Compute host %s could not be found.", r.PathValue("hypervisor"))
+	}
+	return nil
+}
+
+func (a *api) showHypervisor(r *request) error {
+	if err := a.findHypervisor(r); err != nil {
+		return err
 	}
 	detail, err := a.hypervisorDetail(r)
 	if err != nil {
@@ -78,13 +88,35 @@ func (a *api) showHypervisor(r *request) error {
 	return r.json(http.StatusOK, object{"hypervisor": detail})
 }
 
+func (a *api) showUptime(r *request) error {
+	if r.since(88) { // it stands in the hypervisor
+		return errNoResource
+	}
+	if err := a.findHypervisor(r); err != nil {
+		return err
+	}
+	uptime, err := hostUptime()
+	if err != nil {
+		return err
+	}
+	view := a.hypervisor(r)
+	view["uptime"] = uptime
+	return r.json(http.StatusOK, object{"hypervisor": view})
+}
+
+// listAggregates lists the groups of hosts: one host is in none.
+func (a *api) listAggregates(r *request) error {
+	return r.json(http.StatusOK, object{"aggregates": []object{}})
+}
+
 func (a *api) hypervisorDetail(r *request) (object, error) {
 	detail := a.hypervisor(r)
 	detail["hypervisor_type"], detail["hypervisor_version"], detail["host_ip"] = "QEMU", 0, "127.0.0.1"
 	detail["service"] = object{"id": a.hypervisorID(r), "host": a.service.config.Host, "disabled_reason": nil}
 	if r.since(88) {
-		detail["uptime"] = nil
-		return detail, nil
+		uptime, err := hostUptime()
+		detail["uptime"] = uptime
+		return detail, err
 	}
 	sums, err := a.statistics(r)
 	if err != nil {

@@ -70,6 +70,14 @@ func TestVersionsAreToldWithoutAToken(t *testing.T) {
 	}
 }
 
+func TestTheOldVersionIsAnsweredToo(t *testing.T) {
+	c := newCloud(t)
+	assert.Equal(t, "v2.0", c.ask(t, "", "GET", "/compute/v2/", "").object(t, "version")["id"])
+	for _, path := range []string{"/compute/v2/flavors/1", "/compute/v2/" + project + "/flavors/1"} {
+		assert.Equal(t, "m1.tiny", c.ask(t, "member", "GET", path, "").object(t, "flavor")["name"])
+	}
+}
+
 func TestMicroversionsAreNegotiated(t *testing.T) {
 	c := newCloud(t)
 	for _, test := range []struct {

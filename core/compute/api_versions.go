@@ -11,20 +11,20 @@ func (a *api) routeVersions() {
 	a.http.HandlePublic("GET /{$}", func(w http.ResponseWriter, r *http.Request) error {
 		base := httpapi.Base(r)
 		return httpapi.WriteJSON(w, http.StatusOK, object{"versions": []object{
-			{
-				"id": "v2.0", "status": "SUPPORTED", "version": "", "min_version": "", "updated": "2011-01-21T11:33:21Z",
-				"links": []object{{"rel": "self", "href": base + "/v2/"}},
-			},
-			version(base),
+			oldVersion(base), version(base),
 		}})
 	})
-	document := func(w http.ResponseWriter, r *http.Request) error {
-		v := version(httpapi.Base(r), object{"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"})
-		v["media-types"] = []object{{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}}
-		return httpapi.WriteJSON(w, http.StatusOK, object{"version": v})
+	document := func(describe func(base string, more ...object) object, media string) httpapi.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) error {
+			v := describe(httpapi.Base(r), object{"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"})
+			v["media-types"] = []object{{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=" + media}}
+			return httpapi.WriteJSON(w, http.StatusOK, object{"version": v})
+		}
 	}
-	a.http.HandlePublic("GET /v2.1", document)
-	a.http.HandlePublic("GET /v2.1/{$}", document)
+	for _, slash := range []string{"", "/{$}"} {
+		a.http.HandlePublic("GET /v2.1"+slash, document(version, "2.1"))
+		a.http.HandlePublic("GET /v2"+slash, document(oldVersion, "2"))
+	}
 }
 
 func version(base string, more ...object) object {
@@ -32,6 +32,14 @@ func version(base string, more ...object) object {
 		"id": "v2.1", "status": "CURRENT", "version": highest.String(), "min_version": lowest.String(),
 		"updated": "2013-07-23T11:33:21Z",
 		"links":   append([]object{{"rel": "self", "href": base + "/v2.1/"}}, more...),
+	}
+}
+
+// oldVersion describes what v2.1 is compatible with, and answered as.
+func oldVersion(base string, more ...object) object {
+	return object{
+		"id": "v2.0", "status": "SUPPORTED", "version": "", "min_version": "", "updated": "2011-01-21T11:33:21Z",
+		"links": append([]object{{"rel": "self", "href": base + "/v2/"}}, more...),
 	}
 }
 

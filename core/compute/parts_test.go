@@ -262,6 +262,12 @@ func TestTheHostIsShownToAdministrators(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, statistics.RunningVMs)
 
+	uptime, err := hypervisors.GetUptime(t.Context(), admin, "1").Extract()
+	require.NoError(t, err)
+	assert.Regexp(t, `^ \d\d:\d\d:\d\d up (\d+ days, )?\d+:\d\d,  0 users,  load average: [\d.]+, [\d.]+, [\d.]+$`, uptime.Uptime)
+	_, err = hypervisors.Get(t.Context(), admin, "2").Extract()
+	requireStatus(t, err, http.StatusNotFound, "Compute host 2 could not be found.")
+
 	servicePages, err := services.List(admin, nil).AllPages(t.Context())
 	require.NoError(t, err)
 	found, err := services.ExtractServices(servicePages)
