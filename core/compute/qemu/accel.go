@@ -42,6 +42,7 @@ func (a Acceleration) arguments() []string {
 type prover struct {
 	dir    string
 	mode   string // Config.Accel
+	device string // /dev/kvm
 	log    *slog.Logger
 	kernel string // "": none yet
 	prove  func(ctx context.Context, kernel string) error
@@ -57,16 +58,16 @@ type prover struct {
 
 func newProver(d *Driver) *prover {
 	p := &prover{
-		dir: d.Dir, mode: d.Accel, log: d.log, kernel: d.Kernel,
+		dir: d.Dir, mode: d.Accel, device: "/dev/kvm", log: d.log, kernel: d.Kernel,
 		prove: func(ctx context.Context, kernel string) error {
-			return proof(ctx, d.System, filepath.Join(d.Dir, proofRamdisk), kernel, Acceleration{Name: "kvm"})
+			return proof(ctx, d.System, filepath.Join(d.Dir, proofRamdisk), kernel, Acceleration{Name: "kvm"}, proofTimeout)
 		},
 		key: func(kernel string) string { return proofKey(d.boot, d.System, kernel) },
 	}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if p.kernel == "" {
 		p.kernel = hostKernel()
 	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
 
@@ -87,7 +88,7 @@ func (p *prover) begin() {
 // usable reports whether KVM is worth trying; if not, it is decided. The lock
 // is held.
 func (p *prover) usable() bool {
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	f, err := os.OpenFile(p.device, os.O_RDWR, 0)
 	if err == nil {
 		f.Close()
 		return true

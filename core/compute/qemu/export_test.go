@@ -1,5 +1,12 @@
 package qemu
 
+import (
+	"context"
+	"log/slog"
+
+	"github.com/digitalocean/go-qemu/qmp"
+)
+
 // Archive makes a ramdisk of programs by name.
 func Archive(files map[string][]byte) []byte {
 	programs := make([]program, 0, len(files))
@@ -27,3 +34,48 @@ func NewRing(path string, limit int64) Ring { return Ring{&ring{path: path, limi
 
 func (r Ring) Write(p []byte) error   { return r.write(p) }
 func (r Ring) Bytes() ([]byte, error) { return r.bytes() }
+
+// Prover decides between accelerators.
+type Prover struct{ *prover }
+
+// NewProver makes a prover for a host whose KVM device is the given file, with
+// a kernel of its own or none. It proves with the given function.
+func NewProver(dir, device, kernel, boot string, log *slog.Logger, prove func(ctx context.Context, kernel string) error) Prover {
+	p := &prover{
+		dir: dir, mode: "auto", device: device, log: log, kernel: kernel, prove: prove,
+		key: func(kernel string) string { return proofKey(boot, "/bin/true", kernel) },
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.begin()
+	return Prover{p}
+}
+
+// Decide is what a machine's Spawn asks.
+func (p Prover) Decide(ctx context.Context, kernel string) (Acceleration, error) {
+	return p.decide(ctx, kernel)
+}
+
+// Stop is what Close does.
+func (p Prover) Stop() { p.stop() }
+
+// Proof boots a kernel to user space.
+var Proof = proof
+
+// Monitor speaks QMP.
+type Monitor struct{ *monitor }
+
+// NewMonitor makes a monitor of the QEMU in a directory.
+func NewMonitor(dir string, onEvent func(qmp.Event)) Monitor {
+	return Monitor{newMonitor(dir, onEvent)}
+}
+
+// Run executes a command.
+func (m Monitor) Run(ctx context.Context, command string, result any) error {
+	return m.run(ctx, command, nil, result)
+}
+
+// Close ends the connection.
+func (m Monitor) Close() { m.close() }
+
+// Within calls f with a short path.
+var Within = within

@@ -175,11 +175,18 @@ func (p *process) wait() (status string, err error) {
 
 // signal sends the process a signal; to one that has ended, nothing.
 func (p *process) signal(signal unix.Signal) error {
-	err := unix.PidfdSendSignal(int(p.pidfd.Fd()), signal, nil, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EBADF) {
+	conn, err := p.pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) {
+		failed = os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(int(fd), signal, nil, 0)) //nolint:gosec // a descriptor is small
+	})
+	if errors.Is(err, os.ErrClosed) || errors.Is(failed, unix.ESRCH) {
 		return nil
 	}
-	return os.NewSyscallError("pidfd_send_signal", err)
+	return errors.Join(err, failed)
 }
 
 // How long QEMU may take to end once asked to. It then writes back what it

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -131,24 +132,43 @@ func (c *Config) fill() error {
 	return os.MkdirAll(dir, 0o700)
 }
 
+// lockTimeout is how long a driver waits for the last one to be gone. One that
+// was killed while it started QEMU leaves the lock, for an instant, to a child
+// that is not QEMU yet: whoever has the lock knows that there is none, and sees
+// all of that driver's processes as what they are.
+const lockTimeout = 3 * time.Second
+
 // lockDir takes the directory for this process, until it ends.
 func lockDir(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("another gatehouse runs the machines of %s: %w", dir, err)
+	again, timeout := time.NewTicker(10*time.Millisecond), time.NewTimer(lockTimeout)
+	defer again.Stop()
+	defer timeout.Stop()
+	for {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor is small
+		if err == nil {
+			return lock, nil
+		}
+		select {
+		case <-again.C:
+		case <-timeout.C:
+			return nil, errors.Join(fmt.Errorf("another gatehouse runs the machines of %s: %w", dir, err), lock.Close())
+		}
 	}
-	return lock, nil
 }
 
 // Close lets go of all machines, which go on, and waits until nothing of the
-// driver works any more.
+// driver works any more. Closing a closed one does nothing.
 func (d *Driver) Close() error {
 	d.prover.stop()
 	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
 	d.closed = true
 	machines := slices.Collect(maps.Values(d.machines))
 	d.mu.Unlock()

@@ -56,10 +56,16 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	go serve()
+	l, err := net.Listen("tcp", ":22")
+	if err != nil {
+		return err
+	}
+	go serve(l)
 	go watchDisks()
 	if !bytes.Contains(line, []byte("guest.deaf")) {
-		go watchPowerButton()
+		if err := watchPowerButton(); err != nil {
+			return err
+		}
 	}
 	fmt.Println("guest: up")
 	for _, word := range strings.Fields(string(line)) {
@@ -144,12 +150,7 @@ func addRoute() error {
 }
 
 // serve greets whoever connects to port 22.
-func serve() {
-	l, err := net.Listen("tcp", ":22")
-	if err != nil {
-		fmt.Println("guest: failed:", err)
-		return
-	}
+func serve(l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -215,23 +216,30 @@ func look(path string) (string, error) {
 	return "", f.Sync()
 }
 
-// watchPowerButton powers off when the button is pressed.
-func watchPowerButton() {
-	const keyEvent, keyPower, pressed = 1, 116, 1
-	paths, _ := filepath.Glob("/dev/input/event*")
+// event is an input_event of the kernel.
+type event struct {
+	Time       [2]int64
+	Type, Code uint16
+	Value      int32
+}
+
+// watchPowerButton opens the devices that may be the power button, then powers
+// off, in the background, when it is pressed.
+func watchPowerButton() error {
+	var paths []string
+	for len(paths) < 2 { // a keyboard, and the button
+		paths, _ = filepath.Glob("/dev/input/event*")
+	}
 	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
 		go func() {
-			f, err := os.Open(path)
-			if err != nil {
-				return
-			}
-			var event struct {
-				Time       [2]int64
-				Type, Code uint16
-				Value      int32
-			}
-			for binary.Read(f, binary.LittleEndian, &event) == nil {
-				if event.Type == keyEvent && event.Code == keyPower && event.Value == pressed {
+			const keyEvent, keyPower, pressed = 1, 116, 1
+			var e event
+			for binary.Read(f, binary.LittleEndian, &e) == nil {
+				if e.Type == keyEvent && e.Code == keyPower && e.Value == pressed {
 					fmt.Println("guest: powering off")
 					unix.Sync()
 					unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
@@ -239,6 +247,7 @@ func watchPowerButton() {
 			}
 		}()
 	}
+	return nil
 }
 
 // probe says which of the targets, NETWORK:HOST:PORT, it can reach.
@@ -274,10 +283,10 @@ func reach(network, address string) error {
 // of an unknown kind, and answers with an error.
 var question = []byte("\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01")
 
-// flood writes 4 MiB to the console.
+// flood writes 2.5 MiB to the console.
 func flood() {
 	line := strings.Repeat("x", 1023) + "\n"
-	for range 4096 {
+	for range 2560 {
 		os.Stdout.WriteString(line)
 	}
 	fmt.Println("guest: flooded")
