@@ -81,7 +81,9 @@ func TestVotesFollowToTheNextPatchSetByItsKind(t *testing.T) {
 	}{
 		{"rework", func(c *reviewtest.Clone) { c.Amend("f.txt", "other\n") }, review.Rework, []string{"admin Code-Review -2"}},
 		{"message", func(c *reviewtest.Clone) { amendMessage(c, "Other subject") }, review.NoCodeChange, []string{"admin Code-Review -2"}},
-		{"nothing", func(c *reviewtest.Clone) { c.Git("commit", "-q", "--amend", "--no-edit", "--date=2001-01-01T00:00:00Z") },
+		{"nothing", func(c *reviewtest.Clone) {
+			c.Git("commit", "-q", "--amend", "--no-edit", "--date=2001-01-01T00:00:00Z")
+		},
 			review.NoChange, []string{"admin Code-Review -2", "bob Code-Review 1", "gate Verified 1"}},
 		{"rebase", func(c *reviewtest.Clone) { c.Git("rebase", "-q", "elsewhere") },
 			review.TrivialRebase, []string{"admin Code-Review -2", "bob Code-Review 1"}},

@@ -82,17 +82,21 @@ func OpenStore(ctx context.Context, program, dir string) (*Store, error) {
 	return s, nil
 }
 
-// removeLocks removes the lock files of refs; whoever held them is dead.
+// removeLocks removes the lock files of refs and the quarantines; whoever made
+// them is dead.
 func (s *Store) removeLocks() error {
 	return filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("look for locks: %w", err)
 		}
 		if d.IsDir() {
-			if d.Name() == "objects" || strings.HasPrefix(d.Name(), quarantinePrefix) {
-				return filepath.SkipDir
+			if d.Name() != "objects" {
+				return nil
 			}
-			return nil
+			if err := removeQuarantines(path); err != nil {
+				return err
+			}
+			return filepath.SkipDir
 		}
 		if strings.HasSuffix(path, ".lock") {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -101,6 +105,19 @@ func (s *Store) removeLocks() error {
 		}
 		return nil
 	})
+}
+
+func removeQuarantines(objects string) error {
+	left, err := filepath.Glob(filepath.Join(objects, quarantinePrefix+"*"))
+	if err != nil {
+		return fmt.Errorf("look for quarantines: %w", err)
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove quarantine: %w", err)
+		}
+	}
+	return nil
 }
 
 // Repo is the repository of that name, which need not exist. The name must be

@@ -4,6 +4,7 @@ package reviewtest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -61,24 +62,35 @@ func Start(t testing.TB) *Site {
 // StartIn starts a site on a directory that may hold another's state.
 func StartIn(t testing.TB, dir string) *Site {
 	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	site, end, err := Open(t.Context(), dir, log)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, end()) })
+	return site
+}
+
+// Open starts a site outside of a test; end ends it.
+func Open(ctx context.Context, dir string, log *slog.Logger) (site *Site, end func() error, err error) {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	service, err := review.New(t.Context(), review.Config{
+	service, err := review.New(ctx, review.Config{
 		Dir: dir, Log: log, Passwords: passwords{}, URL: server.URL, SSH: "127.0.0.1:29418",
 	})
-	require.NoError(t, err)
-	t.Cleanup(func() {
+	if err != nil {
 		server.Close()
-		require.NoError(t, service.Close())
-	})
-	mux.Handle("/", githttp.New(service, log))
-	site := &Site{Service: service, Dir: dir, URL: server.URL}
-	for _, name := range slices.Sorted(maps.Keys(Users)) {
-		site.Account(t, name) // an account is made at the first log-in
+		return nil, nil, err
 	}
-	return site
+	end = func() error {
+		server.Close()
+		return service.Close()
+	}
+	for _, name := range slices.Sorted(maps.Keys(Users)) {
+		if _, err := service.Login(ctx, name, Password); err != nil { // which makes the account
+			return nil, nil, errors.Join(err, end())
+		}
+	}
+	mux.Handle("/", githttp.New(service, log))
+	return &Site{Service: service, Dir: dir, URL: server.URL}, end, nil
 }
 
 // Account logs a user in.
@@ -99,8 +111,13 @@ func (s *Site) Project(t testing.TB, name string) {
 // Clone clones a project as a user, with the server's commit-msg hook.
 func (s *Site) Clone(t testing.TB, username, project string) *Clone {
 	t.Helper()
+	return CloneFrom(t, strings.Replace(s.URL, "http://", "http://"+username+":"+Password+"@", 1)+"/"+project, username)
+}
+
+// CloneFrom is Clone from any address.
+func CloneFrom(t testing.TB, address, username string) *Clone {
+	t.Helper()
 	c := &Clone{t: t, Dir: filepath.Join(t.TempDir(), "clone"), user: Users[username]}
-	address := strings.Replace(s.URL, "http://", "http://"+username+":"+Password+"@", 1) + "/" + project
 	require.NoError(t, os.MkdirAll(c.Dir, 0o700))
 	c.Git("clone", "-q", address, ".")
 	hook := filepath.Join(c.Dir, ".git", "hooks", "commit-msg")
