@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatehouse-dev/gatehouse/core/compute"
+	"github.com/gatehouse-dev/gatehouse/core/compute/qemu"
 )
 
 // requireSays waits until the guest has written a text to its console.
@@ -262,4 +264,31 @@ func TestSpawnIsGivenUpWithItsContext(t *testing.T) {
 	entries, err := filepath.Glob(filepath.Join(h.dir, "*-*"))
 	require.NoError(t, err)
 	assert.Empty(t, entries)
+}
+
+// TestFullDiskOfTheHostPowersOff has QEMU find no room (ENOSPC, 28) for the
+// first thing that the guest writes to its root disk.
+func TestFullDiskOfTheHostPowersOff(t *testing.T) {
+	h := newHost(t)
+	require.NoError(t, h.driver.Close())
+	full := script(t, `
+for arg; do
+	shift
+	set -- "$@" "$(printf %s "$arg" | sed 's|"file":\({"driver":"file","filename":"root.qcow2"[^}]*}[^}]*}\)|"file":{"driver":"blkdebug","inject-error":[{"event":"write_aio","errno":28}],"image":\1}|')"
+done
+exec /usr/bin/qemu-system-x86_64 "$@"`)
+	var err error
+	h.driver, err = qemu.New(qemu.Config{Dir: h.dir, Accel: "tcg", System: full, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	require.NoError(t, err)
+	events := h.driver.Events(t.Context())
+	m := h.spawn(t, asItIs)
+	select {
+	case event := <-events:
+		assert.Equal(t, compute.Event{ID: m.ID, Reason: "The disk of the host is full"}, event)
+	case <-time.After(timeout):
+		require.Fail(t, "no event")
+	}
+	power, err := h.driver.Power(t.Context(), m.ID)
+	require.NoError(t, err)
+	assert.Equal(t, compute.Off, power)
 }

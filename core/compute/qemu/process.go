@@ -181,7 +181,7 @@ func (p *process) signal(signal unix.Signal) error {
 	}
 	var failed error
 	err = conn.Control(func(fd uintptr) {
-		failed = os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(int(fd), signal, nil, 0)) //nolint:gosec // a descriptor is small
+		failed = os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(int(fd), signal, nil, 0))
 	})
 	if errors.Is(err, os.ErrClosed) || errors.Is(failed, unix.ESRCH) {
 		return nil

@@ -1,7 +1,6 @@
 package qemu_test
 
 import (
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -157,5 +156,5 @@ func TestDiskSmallerThanItsImageIsRefused(t *testing.T) {
 	require.NoError(t, os.WriteFile(m.Root.File, append(header, 0, 0, 0, 1, 0, 0, 0, 0), 0o600)) // 4 GiB
 	err = driver.Spawn(t.Context(), m)
 	require.True(t, fault.Is(err, fault.BadRequest), "%v", err)
-	require.False(t, errors.Is(err, os.ErrNotExist))
+	require.NotErrorIs(t, err, os.ErrNotExist)
 }
