@@ -55,10 +55,11 @@ func (g *Gate) build(ctx context.Context, run queue.Run) {
 	x := &execution{gate: g, run: run, log: log, found: findings.NewReader(nil), record: store.Build{UUID: run.Build}}
 	log.OnLine = x.line
 	x.record.Result, x.record.Detail = x.execute(ctx)
-	if x.record.Detail != "" {
-		log.Say("%s", x.record.Detail)
+	if x.record.Detail == "" {
+		log.Say("build %s: %s", run.Build, x.record.Result)
+	} else {
+		log.Say("build %s: %s: %s", run.Build, x.record.Result, x.record.Detail)
 	}
-	log.Say("build %s: %s", run.Build, x.record.Result)
 	if err := log.Close(); err != nil {
 		g.log.ErrorContext(ctx, "the log of a build is incomplete", "build", run.Build, "error", err)
 	}
@@ -148,7 +149,11 @@ func (x *execution) readJob(ctx context.Context) error {
 // boot waits for a machine.
 func (x *execution) boot(ctx context.Context) (queue.Result, string) {
 	x.phase("booting a machine")
-	x.log.Say("asking for a machine (label %q)", x.job.Label)
+	if x.job.Label == "" {
+		x.log.Say("asking for a machine")
+	} else {
+		x.log.Say("asking for a machine with label %s", x.job.Label)
+	}
 	began := time.Now()
 	c := x.run.Change
 	n, err := x.gate.config.Nodes.Launch(ctx, node.Request{Build: x.run.Build, Label: x.job.Label, Metadata: map[string]string{

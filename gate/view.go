@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -160,11 +159,14 @@ func remaining(jobs []web.Job) *int64 {
 			most = max(most, *j.RemainingTime)
 		}
 	}
+	if most == 0 {
+		return nil // done, or longer under way than ever: nothing to foretell
+	}
 	return &most
 }
 
 func (g *Gate) jobView(b *queue.Buildset, j queue.Job) web.Job {
-	v := web.Job{Name: j.Name, Dependencies: slices.Concat([]string{}, j.Dependencies), Voting: j.Voting}
+	v := web.Job{Name: j.Name, Dependencies: append([]string{}, j.Dependencies...), Voting: j.Voting}
 	for _, x := range b.Builds {
 		if x.Job == j.Name {
 			v.Tries++

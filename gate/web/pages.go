@@ -20,6 +20,7 @@ var functions = template.FuncMap{
 	"class":    resultClass,
 	"duration": duration,
 	"moment":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"millis":   time.UnixMilli,
 	"span":     func(n *int64) string { return duration(time.Duration(*n) * time.Millisecond) },
