@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -73,7 +74,8 @@ type stream struct {
 func (s *stream) send(message string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.control.SetWriteDeadline(time.Now().Add(heartbeat)); err != nil {
+	err := s.control.SetWriteDeadline(time.Now().Add(heartbeat))
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("stream events: %w", err)
 	}
 	if _, err := s.w.Write([]byte(message)); err != nil {
