@@ -111,6 +111,9 @@ type Service struct {
 // Tasks are done only while Run runs.
 func New(ctx context.Context, config Config) (*Service, error) {
 	config = config.withDefaults()
+	if !config.Addresses.Addr().Is4() {
+		return nil, fmt.Errorf("addresses for servers must be IPv4, not %s", config.Addresses)
+	}
 	s := &Service{config: config, log: config.Log, queue: newQueue(), scratch: filepath.Join(config.Dir, "tmp")}
 	if err := os.RemoveAll(s.scratch); err != nil {
 		return nil, fmt.Errorf("empty scratch directory: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,6 +198,19 @@ func TestATakenAddressIsLeftForAnother(t *testing.T) {
 	c.fail("Spawn", compute.ErrAddressInUse)
 	server := waitFor(t, client, create(t, client, servers.CreateOpts{}).ID, "ERROR")
 	assert.Equal(t, "No free address was found on the host.", server.Fault.Message)
+}
+
+func TestAddressesAreGivenBack(t *testing.T) {
+	_, client := start(t, func(c *compute.Config) { c.Addresses = netip.MustParsePrefix("127.70.0.0/30") })
+	var last string
+	for range 3 { // 127.70.0.0 is left out
+		last = active(t, client, servers.CreateOpts{}).ID
+	}
+	server := waitFor(t, client, create(t, client, servers.CreateOpts{}).ID, "ERROR")
+	assert.Equal(t, "No free address is left in 127.70.0.0/30.", server.Fault.Message)
+	require.NoError(t, servers.Delete(t.Context(), client, last).ExtractErr())
+	waitGone(t, client, last)
+	active(t, client, servers.CreateOpts{})
 }
 
 func TestAFailedRebootIsAnError(t *testing.T) {

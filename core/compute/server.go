@@ -122,9 +122,6 @@ func (s Server) Status() string {
 	case Building:
 		return "BUILD"
 	case Stopped:
-		if s.TaskState == RebootingHard {
-			return "HARD_REBOOT"
-		}
 		return "SHUTOFF"
 	case Errored:
 		return "ERROR"
