@@ -29,6 +29,7 @@ func BenchmarkPush(b *testing.B) {
 
 // push pushes b.N commits, each on the first one.
 func push(b *testing.B, c *reviewtest.Clone, refspec string) {
+	b.Helper()
 	c.Git("commit", "-q", "--allow-empty", "-m", "Base")
 	base := c.Git("rev-parse", "HEAD^")
 	i := 0
@@ -44,6 +45,7 @@ func push(b *testing.B, c *reviewtest.Clone, refspec string) {
 
 // httpBackend serves a repository by git http-backend, as the address says.
 func httpBackend(b *testing.B) string {
+	b.Helper()
 	dir := b.TempDir()
 	repo := filepath.Join(dir, "p.git")
 	for _, args := range [][]string{
@@ -66,6 +68,7 @@ func httpBackend(b *testing.B) string {
 }
 
 func gitOut(b *testing.B, dir string, args ...string) string {
+	b.Helper()
 	cmd := exec.CommandContext(b.Context(), "git", args...)
 	cmd.Dir = dir
 	out, err := cmd.Output()

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // serve starts a site in a process of its own.
 func serve(t *testing.T, dir string) (*exec.Cmd, string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-serve-site", dir) //nolint:gosec // this test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-serve-site", dir)
 	cmd.Stderr = t.Output()
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

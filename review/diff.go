@@ -54,7 +54,7 @@ func (s *Service) fileDiff(ctx context.Context, project, from, to string, f File
 
 var (
 	hunkForm = regexp.MustCompile(`^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@`)
-	modeForm = regexp.MustCompile(`^(old mode|new mode|new file mode|deleted file mode|index [0-9a-f]+\.\.[0-9a-f]+) ?(\d{6})?$`)
+	modeForm = regexp.MustCompile(`^(old mode|new (?:file )?mode|deleted file mode|index [0-9a-f]+\.\.[0-9a-f]+) ?(\d{6})?$`)
 )
 
 // parseDiff reads git's patch of one file.
@@ -124,10 +124,12 @@ func (d *Diff) readHunks(text string) {
 			oldLine++
 			newLine++
 		case '-':
-			d.changed(last == '+').A = append(d.changed(false).A, line[1:])
+			chunk := d.changed(last == '+')
+			chunk.A = append(chunk.A, line[1:])
 			oldLine++
 		case '+':
-			d.changed(false).B = append(d.changed(false).B, line[1:])
+			chunk := d.changed(false)
+			chunk.B = append(chunk.B, line[1:])
 			newLine++
 		case '\\':
 			d.NoNewline[0] = d.NoNewline[0] || last != '+'

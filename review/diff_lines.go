@@ -1,6 +1,9 @@
 package review
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // number is a decimal that a pattern has matched; "" is 0.
 func number(text string) int {
@@ -19,9 +22,9 @@ func diffLines(a, b []string) []Chunk {
 	for i := range common {
 		common[i] = make([]int16, len(b)+1)
 	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
+	for i, line := range slices.Backward(a) {
+		for j, other := range slices.Backward(b) {
+			if line == other {
 				common[i][j] = common[i+1][j+1] + 1
 			} else {
 				common[i][j] = max(common[i+1][j], common[i][j+1])
@@ -37,10 +40,12 @@ func diffLines(a, b []string) []Chunk {
 			i++
 			j++
 		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
-			d.changed(false).A = append(d.changed(false).A, a[i])
+			chunk := d.changed(false)
+			chunk.A = append(chunk.A, a[i])
 			i++
 		default:
-			d.changed(false).B = append(d.changed(false).B, b[j])
+			chunk := d.changed(false)
+			chunk.B = append(chunk.B, b[j])
 			j++
 		}
 	}

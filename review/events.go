@@ -158,8 +158,8 @@ func (s *Service) maySeeEvent(ctx context.Context, caller *Account, e Event) (bo
 		return true, nil
 	}
 	var n int
-	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM changes c WHERE number = $1 AND NOT `+visibleCondition("$2", caller.admin()),
-		e.Change, caller.id()).Scan(&n)
+	condition := visibleCondition("$2", caller.admin())
+	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM changes c WHERE number = $1 AND NOT `+condition, e.Change, caller.id()).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("check event's change: %w", err)
 	}

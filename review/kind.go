@@ -34,7 +34,7 @@ func kindOf(ctx context.Context, repo *git.Repo, prior *PatchSet, next *git.Comm
 	}
 	defer discard()
 	tree, err := scratch.CherryPick(ctx, prior.commit(), next.Parents[0])
-	if _, conflict := errors.AsType[*git.Conflict](err); conflict {
+	if _, conflict := errors.AsType[*git.ConflictError](err); conflict {
 		return Rework, nil
 	}
 	if err != nil {

@@ -60,8 +60,8 @@ func CleanProjectName(name string) (string, error) {
 	if len(clean) > maxProjectName || !projectNameForm.MatchString(clean) || strings.Contains(clean, "..") {
 		return "", fault.New(fault.BadRequest, "invalid project name: %q", name)
 	}
-	if clean == "a" || strings.HasPrefix(clean, "a/") {
-		return "", fault.New(fault.BadRequest, "invalid project name: %q: /a/ is where clients log in", name)
+	if strings.HasPrefix(clean, "a/") || strings.HasPrefix(clean, "p/") {
+		return "", fault.New(fault.BadRequest, "invalid project name: %q: in addresses /a/ and /p/ mean something else", name)
 	}
 	for part := range strings.SplitSeq(clean, "/") {
 		if strings.HasSuffix(part, ".git") || strings.HasSuffix(part, ".lock") || strings.TrimRight(part, " .") != part {

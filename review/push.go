@@ -46,7 +46,7 @@ func (s *Service) Push(ctx context.Context, caller *Account, p Push) ([]PushStat
 	}
 	repo, discard, err := s.repos.Repo(project.Name).Quarantine()
 	if err != nil {
-		return nil, err
+		return nil, orFull(err)
 	}
 	defer discard()
 	if err := s.receive(ctx, repo, p); err != nil {
@@ -87,6 +87,9 @@ func (s *Service) receive(ctx context.Context, repo *git.Repo, p Push) error {
 
 // unpackFault is what the client may hear of a pack that git refused.
 func unpackFault(err error) error {
+	if err = orFull(err); fault.Is(err, fault.NoSpace) {
+		return err
+	}
 	e, ok := errors.AsType[*git.Error](err)
 	if !ok {
 		return err
@@ -151,7 +154,7 @@ func (r *receiver) release() error {
 		return nil
 	}
 	r.released = true
-	return r.repo.Release()
+	return orFull(r.repo.Release())
 }
 
 const magicPrefix = "refs/for/"

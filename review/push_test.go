@@ -19,6 +19,7 @@ func TestPushForReviewMakesAChangeForEachCommit(t *testing.T) {
 	c.Commit("a.txt", "a\n", "Add a")
 	c.Commit("b.txt", "b\n", "Add b")
 	out := c.Git("push", "origin", "HEAD:refs/for/main%topic=letters,r=bob,hashtag=x")
+	//nolint:dupword // git says so
 	want := `remote: Processing changes: refs: 1, new: 2, done        
 remote: 
 remote: SUCCESS        

@@ -40,7 +40,8 @@ func (s *Service) FindChange(ctx context.Context, caller *Account, id string) (*
 		}
 	}
 	last := parts[len(parts)-1]
-	where, args := "", []any(nil)
+	var where string
+	var args []any
 	number, err := strconv.ParseInt(last, 10, 64)
 	switch {
 	case err == nil && len(parts) == 1:

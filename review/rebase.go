@@ -28,7 +28,7 @@ func (s *Service) Rebase(ctx context.Context, caller *Account, number int64, bas
 			return commit, "", fault.New(fault.Conflict, "Change is already up to date.")
 		}
 		tree, err := s.repos.Repo(c.Project).CherryPick(ctx, commit, onto)
-		if conflict, ok := errors.AsType[*git.Conflict](err); ok {
+		if conflict, ok := errors.AsType[*git.ConflictError](err); ok {
 			return commit, "", fault.New(fault.Conflict, "Change %d could not be rebased due to a conflict during merge.\n\nmerge conflict(s):\n%s",
 				c.Number, strings.Join(conflict.Files, "\n"))
 		}

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"slices"
 )
 
 // Related is a patch set of a relation chain.
@@ -30,8 +31,8 @@ func (s *Service) Related(ctx context.Context, caller *Account, c *Change, p *Pa
 		return nil, nil
 	}
 	var chain []Related
-	for i := len(above) - 1; i >= 0; i-- {
-		chain = append(chain, above[i])
+	for _, r := range slices.Backward(above) {
+		chain = append(chain, r)
 	}
 	return append(append(chain, Related{*c, *p}), below...), nil
 }

@@ -32,7 +32,7 @@ func (s *Service) Submit(ctx context.Context, caller *Account, number int64) (*C
 	repo := s.repos.Repo(seen.Project)
 	last := chain[len(chain)-1]
 	merged, err := s.merge(ctx, repo, caller, chain, tip)
-	if conflict, ok := errors.AsType[*git.Conflict](err); ok {
+	if conflict, ok := errors.AsType[*git.ConflictError](err); ok {
 		return nil, submitFault(len(chain), fmt.Sprintf("Change %d: Change could not be merged due to a path conflict in %s.\n\n"+
 			"Please rebase the change locally and upload the rebased commit for review.", number, strings.Join(conflict.Files, ", ")))
 	}
@@ -196,7 +196,7 @@ func submitFault(changes int, problems ...string) error {
 	return fault.New(fault.Conflict, "Failed to submit %d %s due to the following problems:\n%s", changes, noun, strings.Join(problems, "\n"))
 }
 
-// merge makes what the branch's tip becomes, or a *git.Conflict.
+// merge makes what the branch's tip becomes, or a *git.ConflictError.
 func (s *Service) merge(ctx context.Context, repo *git.Repo, by *Account, chain []link, tip string) (string, error) {
 	last := chain[len(chain)-1].patchSet
 	if tip == git.Zero {
@@ -242,9 +242,9 @@ func mergeMessage(chain []link) string {
 		return text + "\n"
 	}
 	var ids, subjects []string
-	for i := len(chain) - 1; i >= 0; i-- {
-		ids = append(ids, chain[i].change.ID[:9])
-		subjects = append(subjects, "  "+chain[i].change.Subject)
+	for _, l := range slices.Backward(chain) {
+		ids = append(ids, l.change.ID[:9])
+		subjects = append(subjects, "  "+l.change.Subject)
 	}
 	return "Merge changes " + strings.Join(ids, ",") + "\n\n* changes:\n" + strings.Join(subjects, "\n") + "\n"
 }
@@ -334,7 +334,7 @@ func (s *Service) Mergeable(ctx context.Context, c *Change, p *PatchSet) (bool, 
 	}
 	defer discard()
 	_, err = scratch.MergeTree(ctx, tip, p.Revision)
-	if _, conflict := errors.AsType[*git.Conflict](err); conflict {
+	if _, conflict := errors.AsType[*git.ConflictError](err); conflict {
 		return false, nil
 	}
 	return err == nil, err

@@ -63,11 +63,11 @@ func (s *Service) writeRefs(ctx context.Context, project string, updates []git.U
 	})
 	defer s.events.release(&t.span, err == nil)
 	if refs == nil {
-		return err
+		return orFull(err)
 	}
 	if err != nil {
 		refs.Abort()
-		return err
+		return orFull(err)
 	}
 	if err := refs.Commit(); err != nil {
 		s.log.WarnContext(ctx, "ref update failed after its transaction; trying again", "project", project, "err", err)
@@ -78,6 +78,9 @@ func (s *Service) writeRefs(ctx context.Context, project string, updates []git.U
 
 // refsFault is what the caller hears if refs cannot be locked.
 func refsFault(err error) error {
+	if err = orFull(err); fault.Is(err, fault.NoSpace) {
+		return err
+	}
 	if errors.Is(err, git.ErrRefs) {
 		return fmt.Errorf("%w: %w", fault.New(fault.Conflict, "failed to lock: the branch was updated meanwhile, try again"), err)
 	}

@@ -21,7 +21,7 @@ const (
 )
 
 // ReviewInput is what a reviewer says of a patch set.
-type ReviewInput struct {
+type ReviewInput struct { //nolint:revive // Gerrit's word, as in its REST API
 	Message      string
 	Labels       map[string]int
 	StrictLabels bool      // unknown labels and values are errors

@@ -90,7 +90,7 @@ func (s *Store) removeLocks() error {
 			return fmt.Errorf("look for locks: %w", err)
 		}
 		if d.IsDir() {
-			if d.Name() != "objects" {
+			if d.Name() != "objects" || filepath.Ext(filepath.Dir(path)) != ".git" {
 				return nil
 			}
 			if err := removeQuarantines(path); err != nil {
@@ -230,3 +230,11 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 func (t *tail) String() string { return string(t.buf) }
+
+// Maintain packs loose objects and refs if there are many. What nothing
+// reaches is kept for two weeks, so that a push that is being received loses
+// nothing.
+func (r *Repo) Maintain(ctx context.Context) error {
+	_, err := r.run(ctx, nil, "-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
+	return err
+}

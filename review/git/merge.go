@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Conflict says that a merge needs people: the files that conflict.
-type Conflict struct{ Files []string }
+// ConflictError says that a merge needs people: the files that conflict.
+type ConflictError struct{ Files []string }
 
-func (e *Conflict) Error() string { return "merge conflict in " + strings.Join(e.Files, ", ") }
+func (e *ConflictError) Error() string { return "merge conflict in " + strings.Join(e.Files, ", ") }
 
 // MergeTree merges two commits by three ways and returns the tree, or a
-// *Conflict.
+// *ConflictError.
 func (r *Repo) MergeTree(ctx context.Context, ours, theirs string) (string, error) {
 	out, err := r.run(ctx, nil, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
 	if err != nil && status(err) != 1 {
@@ -28,11 +28,11 @@ func (r *Repo) MergeTree(ctx context.Context, ours, theirs string) (string, erro
 			files = append(files, f)
 		}
 	}
-	return "", &Conflict{Files: files}
+	return "", &ConflictError{Files: files}
 }
 
 // CherryPick applies what commit c changes against its only parent onto the
-// commit onto, and returns the tree, or a *Conflict.
+// commit onto, and returns the tree, or a *ConflictError.
 func (r *Repo) CherryPick(ctx context.Context, c Commit, onto string) (string, error) {
 	if len(c.Parents) != 1 {
 		return "", fmt.Errorf("cherry-pick %s: it has %d parents", c.Hash, len(c.Parents))

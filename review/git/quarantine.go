@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,7 +28,7 @@ func (r *Repo) Quarantine() (*Repo, func(), error) {
 	}
 	q := *r
 	q.quarantine = dir
-	q.alternates = append(q.alternates[:len(q.alternates):len(q.alternates)], r.objects())
+	q.alternates = append(slices.Clip(q.alternates), r.objects())
 	return &q, func() { _ = os.RemoveAll(dir) }, nil
 }
 

@@ -126,10 +126,9 @@ func (r *Repo) Prepare(ctx context.Context, updates []Update) (*Transaction, err
 	var commands bytes.Buffer
 	commands.WriteString("start\n")
 	for _, u := range updates {
-		switch {
-		case u.New == Zero:
+		if u.New == Zero {
 			fmt.Fprintf(&commands, "delete %s %s\n", u.Ref, u.Old)
-		default:
+		} else {
 			fmt.Fprintf(&commands, "update %s %s %s\n", u.Ref, u.New, u.Old)
 		}
 	}

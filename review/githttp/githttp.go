@@ -2,8 +2,8 @@
 // (https://git-scm.com/docs/http-protocol) for the review server's projects:
 // fetching by git's own upload-pack, pushing by review/receive.
 //
-// A project P is at /P, /P.git, /a/P and /a/P.git; under /a/ one has to log in
-// first, as one has to push anywhere.
+// A project P is at /P and /P.git, and at the same below /p, /a and /a/p; under
+// /a one has to log in first, as one has to for a push anywhere.
 package githttp
 
 import (
@@ -58,6 +58,7 @@ func split(u *url.URL) (project, what string, authenticated, ok bool) {
 			return "", "", false, false // the dumb protocol
 		}
 		project, authenticated = strings.CutPrefix(project, "a/")
+		project = strings.TrimPrefix(project, "p/")
 		return strings.TrimSuffix(project, ".git"), what, authenticated, project != ""
 	}
 	return "", "", false, false
@@ -186,6 +187,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusForbidden
 	case fault.NotFound:
 		status = http.StatusNotFound
+	case fault.NoSpace:
+		status = http.StatusInsufficientStorage
 	case fault.NotAllowed:
 		status = http.StatusMethodNotAllowed
 	default:

@@ -54,18 +54,18 @@ type Site struct {
 }
 
 // Start starts a site that ends with the test.
-func Start(t testing.TB) *Site {
-	t.Helper()
-	return StartIn(t, t.TempDir())
+func Start(tb testing.TB) *Site {
+	tb.Helper()
+	return StartIn(tb, tb.TempDir())
 }
 
 // StartIn starts a site on a directory that may hold another's state.
-func StartIn(t testing.TB, dir string) *Site {
-	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	site, end, err := Open(t.Context(), dir, log)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, end()) })
+func StartIn(tb testing.TB, dir string) *Site {
+	tb.Helper()
+	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	site, end, err := Open(tb.Context(), dir, log)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, end()) })
 	return site
 }
 
@@ -94,41 +94,41 @@ func Open(ctx context.Context, dir string, log *slog.Logger) (site *Site, end fu
 }
 
 // Account logs a user in.
-func (s *Site) Account(t testing.TB, username string) *review.Account {
-	t.Helper()
-	a, err := s.Login(t.Context(), username, Password)
-	require.NoError(t, err)
+func (s *Site) Account(tb testing.TB, username string) *review.Account {
+	tb.Helper()
+	a, err := s.Login(tb.Context(), username, Password)
+	require.NoError(tb, err)
 	return a
 }
 
 // Project makes a project with a first commit on main.
-func (s *Site) Project(t testing.TB, name string) {
-	t.Helper()
-	_, err := s.CreateProject(t.Context(), s.Account(t, "admin"), review.NewProject{Name: name, Branches: []string{"main"}, EmptyCommit: true})
-	require.NoError(t, err)
+func (s *Site) Project(tb testing.TB, name string) {
+	tb.Helper()
+	_, err := s.CreateProject(tb.Context(), s.Account(tb, "admin"), review.NewProject{Name: name, Branches: []string{"main"}, EmptyCommit: true})
+	require.NoError(tb, err)
 }
 
 // Clone clones a project as a user, with the server's commit-msg hook.
-func (s *Site) Clone(t testing.TB, username, project string) *Clone {
-	t.Helper()
-	return CloneFrom(t, strings.Replace(s.URL, "http://", "http://"+username+":"+Password+"@", 1)+"/"+project, username)
+func (s *Site) Clone(tb testing.TB, username, project string) *Clone {
+	tb.Helper()
+	return CloneFrom(tb, strings.Replace(s.URL, "http://", "http://"+username+":"+Password+"@", 1)+"/"+project, username)
 }
 
 // CloneFrom is Clone from any address.
-func CloneFrom(t testing.TB, address, username string) *Clone {
-	t.Helper()
-	c := &Clone{t: t, Dir: filepath.Join(t.TempDir(), "clone"), user: Users[username]}
-	require.NoError(t, os.MkdirAll(c.Dir, 0o700))
+func CloneFrom(tb testing.TB, address, username string) *Clone {
+	tb.Helper()
+	c := &Clone{tb: tb, Dir: filepath.Join(tb.TempDir(), "clone"), user: Users[username]}
+	require.NoError(tb, os.MkdirAll(c.Dir, 0o700))
 	c.Git("clone", "-q", address, ".")
 	hook := filepath.Join(c.Dir, ".git", "hooks", "commit-msg")
-	require.NoError(t, os.MkdirAll(filepath.Dir(hook), 0o700))
-	require.NoError(t, os.WriteFile(hook, review.CommitMsgHook, 0o700)) //nolint:gosec // git runs it
+	require.NoError(tb, os.MkdirAll(filepath.Dir(hook), 0o700))
+	require.NoError(tb, os.WriteFile(hook, review.CommitMsgHook, 0o700)) //nolint:gosec // git runs it
 	return c
 }
 
 // Clone is a user's working copy.
 type Clone struct {
-	t    testing.TB
+	tb   testing.TB
 	Dir  string
 	user review.User
 }
@@ -136,15 +136,15 @@ type Clone struct {
 // Git runs git, which must succeed, and returns its output without the spaces
 // around it.
 func (c *Clone) Git(args ...string) string {
-	c.t.Helper()
+	c.tb.Helper()
 	out, err := c.Try(args...)
-	require.NoError(c.t, err, "git %s: %s", strings.Join(args, " "), out)
+	require.NoError(c.tb, err, "git %s: %s", strings.Join(args, " "), out)
 	return out
 }
 
 // GitAs is Git with another user as author and committer.
 func (c *Clone) GitAs(username string, args ...string) string {
-	c.t.Helper()
+	c.tb.Helper()
 	other := *c
 	other.user = Users[username]
 	return other.Git(args...)
@@ -152,7 +152,7 @@ func (c *Clone) GitAs(username string, args ...string) string {
 
 // Try runs git and returns what it printed, on either stream.
 func (c *Clone) Try(args ...string) (string, error) {
-	cmd := exec.CommandContext(c.t.Context(), "git", args...)
+	cmd := exec.CommandContext(c.tb.Context(), "git", args...)
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), //nolint:forbidigo // a test's git runs as the tester's would
 		"HOME="+c.Dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C", "TERM=dumb",
@@ -164,23 +164,23 @@ func (c *Clone) Try(args ...string) (string, error) {
 
 // Commit writes a file and commits it; the hook adds a Change-Id.
 func (c *Clone) Commit(file, content, message string) {
-	c.t.Helper()
+	c.tb.Helper()
 	c.Write(file, content)
 	c.Git("commit", "-q", "-m", message)
 }
 
 // Amend writes a file and puts it into the last commit.
 func (c *Clone) Amend(file, content string) {
-	c.t.Helper()
+	c.tb.Helper()
 	c.Write(file, content)
 	c.Git("commit", "-q", "--amend", "--no-edit")
 }
 
 // Write writes a file and adds it to the index.
 func (c *Clone) Write(file, content string) {
-	c.t.Helper()
+	c.tb.Helper()
 	path := filepath.Join(c.Dir, file)
-	require.NoError(c.t, os.MkdirAll(filepath.Dir(path), 0o700))
-	require.NoError(c.t, os.WriteFile(path, []byte(content), 0o600))
+	require.NoError(c.tb, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(c.tb, os.WriteFile(path, []byte(content), 0o600))
 	c.Git("add", "--", file)
 }

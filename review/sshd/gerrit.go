@@ -3,6 +3,7 @@ package sshd
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -210,8 +211,8 @@ func (ss *session) streamEvents(ctx context.Context, args []string) error {
 		_, err := ss.channel.Write(append(e.JSON, '\n'))
 		return err
 	})
-	if ctx.Err() != nil {
-		return nil
+	if errors.Is(err, context.Canceled) {
+		return nil // the client went away, as every reader does one day
 	}
 	return err
 }

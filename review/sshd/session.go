@@ -35,8 +35,8 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 func (s *Server) session(ctx context.Context, conn *ssh.ServerConn, channel ssh.Channel, requests <-chan *ssh.Request) {
 	id, _ := conn.Permissions.ExtraData[accountKey{}].(int64)
 	ss := &session{server: s, service: s.config.Service, channel: channel}
-	defer ss.work.Wait() // ends as the client confirms the channel's end, or goes
-	defer channel.Close()
+	defer ss.work.Wait()                   // ends as the client confirms the channel's end, or goes
+	defer func() { _ = channel.Close() }() // fails if the client closed it
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for r := range requests {
