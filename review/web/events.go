@@ -29,8 +29,8 @@ func (s *Site) streamEvents(v *visit) error {
 		}
 	}
 	after, err := strconv.ParseInt(cmp.Or(v.r.Header.Get("Last-Event-ID"), v.r.URL.Query().Get("after")), 10, 64)
-	if err != nil || after < 0 || after > s.service.LastEvent() {
-		after = -1
+	if last := s.service.LastEvent(); err != nil || after < 0 || after > last {
+		after = last // from here on, and not from when Tail begins: the answer to the request promises it
 	}
 	v.w.Header().Set("Content-Type", "text/event-stream")
 	v.w.Header().Set("Cache-Control", "no-store")

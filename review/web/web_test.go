@@ -354,7 +354,7 @@ func TestPagesHearOfEvents(t *testing.T) {
 
 	_, err = s.Abandon(t.Context(), s.Account(t, "ann"), 1, "")
 	require.NoError(t, err)
-	for lines.Scan() && lines.Text() != "data: 1" { //nolint:revive // reads up to the event
+	for lines.Scan() && lines.Text() != "data: 1" {
 	}
 	assert.Equal(t, "data: 1", lines.Text())
 }
