@@ -46,7 +46,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := len(p)
-	var out bytes.Buffer
+	out := stamped()
 	for len(p) > 0 {
 		end := bytes.IndexByte(p, '\n')
 		if end < 0 && len(w.partial)+len(p) < maxLine {
@@ -57,14 +57,18 @@ func (w *Writer) Write(p []byte) (int, error) {
 		if room := maxLine - len(w.partial); end < 0 || end > room {
 			cut = room
 		}
-		w.line(&out, append(w.partial, p[:cut]...))
+		line := p[:cut]
+		if len(w.partial) > 0 {
+			line = append(w.partial, line...)
+		}
+		w.line(out, line)
 		w.partial = w.partial[:0]
 		p = p[cut:]
 		if len(p) > 0 && p[0] == '\n' {
 			p = p[1:]
 		}
 	}
-	w.flush(out.Bytes())
+	w.flush(out.text.Bytes())
 	return n, nil
 }
 
@@ -72,29 +76,29 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) Say(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out bytes.Buffer
-	w.endLine(&out)
+	out := stamped()
+	w.endLine(out)
 	for line := range bytes.Lines(fmt.Appendf(nil, format, args...)) {
-		stamped(&out, append([]byte(Mark), bytes.TrimRight(line, "\n")...))
+		out.line(append([]byte(Mark), bytes.TrimRight(line, "\n")...))
 	}
-	w.put(out.Bytes())
+	w.put(out.text.Bytes())
 }
 
 // Close completes the log. It returns the first error of writing it.
 func (w *Writer) Close() error {
 	w.mu.Lock()
-	var out bytes.Buffer
-	w.endLine(&out)
-	w.flush(out.Bytes())
+	out := stamped()
+	w.endLine(out)
+	w.flush(out.text.Bytes())
 	if w.left > 0 {
 		tail := w.tail
 		if i := bytes.IndexByte(tail, '\n'); i >= 0 && w.left > int64(len(tail)) {
 			tail = tail[i+1:] // the first line may be half of one
 		}
-		out.Reset()
-		stamped(&out, fmt.Appendf(nil, "%sthe log is longer than %d MiB: %d bytes are left out here; its last lines follow", Mark, w.limit>>20, w.left-int64(len(tail))))
-		out.Write(tail)
-		w.put(out.Bytes())
+		out = stamped()
+		out.line(fmt.Appendf(nil, "%sthe log is longer than %d MiB: %d bytes are left out here; its last lines follow", Mark, w.limit>>20, w.left-int64(len(tail))))
+		out.text.Write(tail)
+		w.put(out.text.Bytes())
 	}
 	err := w.file.Close()
 	if w.err == nil {
@@ -113,26 +117,35 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-func (w *Writer) endLine(out *bytes.Buffer) {
+func (w *Writer) endLine(out *stampedText) {
 	if len(w.partial) > 0 {
 		w.line(out, w.partial)
 		w.partial = w.partial[:0]
 	}
 }
 
-func (w *Writer) line(out *bytes.Buffer, line []byte) {
+func (w *Writer) line(out *stampedText, line []byte) {
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if w.OnLine != nil {
 		w.OnLine(line)
 	}
-	stamped(out, line)
+	out.line(line)
 }
 
-func stamped(out *bytes.Buffer, line []byte) {
-	out.Write(time.Now().UTC().AppendFormat(out.AvailableBuffer(), stamp))
-	out.WriteString(" | ")
-	out.Write(line)
-	out.WriteByte('\n')
+// stampedText gathers lines that came at one time.
+type stampedText struct {
+	text   bytes.Buffer
+	prefix []byte
+}
+
+func stamped() *stampedText {
+	return &stampedText{prefix: append(time.Now().UTC().AppendFormat(nil, stamp), " | "...)}
+}
+
+func (s *stampedText) line(line []byte) {
+	s.text.Write(s.prefix)
+	s.text.Write(line)
+	s.text.WriteByte('\n')
 }
 
 // flush writes output as far as the limit allows and keeps the end of the rest.

@@ -77,7 +77,7 @@ func (r *Reader) Line(line []byte) (failing bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if bytes.Contains(line, []byte("No space left on device")) || bytes.Contains(line, []byte("no space left on device")) {
+	if bytes.Contains(line, []byte("o space left on device")) { // No, no
 		r.full = true
 	}
 	if len(line) > 0 && line[0] == '{' {
@@ -104,6 +104,7 @@ func (r *Reader) plain(line []byte) bool {
 			r.failedPackage(string(m[1]), string(m[2]), r.pending)
 			r.pending = false
 		}
+	case !mayBeIssue(line):
 	default:
 		if m := issue.FindSubmatch(line); m != nil && len(r.found.Issues) < maxKept {
 			n, _ := strconv.Atoi(string(m[2]))
@@ -111,6 +112,13 @@ func (r *Reader) plain(line []byte) bool {
 		}
 	}
 	return false
+}
+
+// mayBeIssue spares most lines the regular expression: a complaint has a
+// number after its first colon.
+func mayBeIssue(line []byte) bool {
+	i := bytes.IndexByte(line, ':')
+	return i > 0 && i+1 < len(line) && line[i+1] >= '0' && line[i+1] <= '9'
 }
 
 // event reads a line of go test -json (https://pkg.go.dev/cmd/test2json).
