@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 )
 
@@ -13,9 +14,12 @@ type Entry struct {
 	Mode, Type, Hash string // type: blob, tree, commit
 }
 
-// Entry is what a commit has at path, or nil.
-func (r *Repo) Entry(ctx context.Context, commit, path string) (*Entry, error) {
-	out, err := r.run(ctx, nil, "ls-tree", "-z", commit, "--", ":(literal)"+path)
+// Entry is what a commit has at name, a clean path, or nil.
+func (r *Repo) Entry(ctx context.Context, commit, name string) (*Entry, error) {
+	if !fs.ValidPath(name) {
+		return nil, nil // no tree has it, and git would complain
+	}
+	out, err := r.run(ctx, nil, "--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", name)
 	if err != nil {
 		return nil, err
 	}

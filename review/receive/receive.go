@@ -125,7 +125,7 @@ func (q *request) add(line string) error {
 		q.capabilities = strings.Fields(offered)
 	}
 	if strings.HasPrefix(line, "shallow ") {
-		return fault.New(fault.BadRequest, "push from a shallow clone is not supported: git fetch --unshallow")
+		return nil // where the client's history ends; ours has to go on there, which is checked
 	}
 	parts := strings.SplitN(line, " ", 3)
 	if len(parts) != 3 || !isHash(parts[0]) || !isHash(parts[1]) || parts[2] == "" {
