@@ -133,7 +133,7 @@ func openModules(list string) ([]*os.File, error) {
 	var files []*os.File
 	lines := bufio.NewScanner(bytes.NewReader(paths))
 	for lines.Scan() {
-		f, err := os.Open(lines.Text()) //nolint:gosec // the initramfs names its own files
+		f, err := os.Open(lines.Text())
 		if err != nil {
 			return nil, err
 		}

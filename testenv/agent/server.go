@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -48,7 +49,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		connections.Go(func() {
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
-			if err := s.serveConn(conn); err != nil && ctx.Err() == nil {
+			// Whoever waits for the machine knocks and leaves, which is no news.
+			if err := s.serveConn(conn); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "ssh connection", "err", err)
 			}
 		})

@@ -21,6 +21,7 @@ func (b *build) makeBase(ctx context.Context, to string) error {
 		// The script itself: a namespace's root may not reach our files.
 		fmt.Sprintf("--customize-hook=set -- \"$1\" '%s'\n%s", b.recipe.Kernel, baseStage),
 		"--aptopt=Acquire::Retries \"3\"",
+		"--dpkgopt=force-unsafe-io", // a build that is cut off starts anew
 	}
 	for _, pattern := range b.recipe.Exclude {
 		args = append(args, "--dpkgopt=path-exclude="+pattern)
