@@ -12,9 +12,9 @@ import (
 )
 
 // Login reports whose username and password these are: Passwords' or the
-// account's own HTTP password. Who logs in for the first time gets an account;
-// name, address and groups follow what Passwords knows. Anything else is
-// fault.Unauthorized.
+// account's own HTTP password. Who logs in for the first time gets an account,
+// with the name and address that Passwords knows; the groups follow Passwords
+// at each log-in. Anything else is fault.Unauthorized.
 //
 // A success is remembered for a minute, since a client sends its password with
 // every request.

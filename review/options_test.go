@@ -53,6 +53,7 @@ func TestLongSubjectsAreCutAtASpace(t *testing.T) {
 	c.Commit("f", "f", "A subject of words that goes on and on until it is longer than eighty characters are")
 	out := c.Git("push", "origin", "HEAD:refs/for/main")
 	assert.Contains(t, clean(out), "/c/p/+/1 A subject of words that goes on and on until it is longer than eighty... [NEW]\n")
+	assert.Contains(t, out, "commit "+c.Git("rev-parse", "HEAD")[:7]+": warning: subject >50 characters; use shorter first paragraph")
 }
 
 func TestShallowAndPartialClonesWork(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gatehouse-dev/gatehouse/review/git"
 )
@@ -61,9 +62,17 @@ func (r *receiver) store(ctx context.Context, branch string, uploads []*upload, 
 	return nil
 }
 
+// longSubject is the length from which a subject is warned about: git log and
+// mail show about as much.
+const longSubject = 50
+
 // warn adds what deserves attention but is no reason to refuse.
 func (r *receiver) warn(up *upload) {
 	short := up.commit.Hash[:7]
+	if utf8.RuneCountInString(up.commit.Subject()) > longSubject {
+		r.report.warnings = append(r.report.warnings,
+			fmt.Sprintf("commit %s: warning: subject >%d characters; use shorter first paragraph", short, longSubject))
+	}
 	switch up.kind {
 	case NoChange:
 		r.report.warnings = append(r.report.warnings,
