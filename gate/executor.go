@@ -146,32 +146,6 @@ func (x *execution) readJob(ctx context.Context) error {
 	return nil
 }
 
-// boot waits for a machine.
-func (x *execution) boot(ctx context.Context) (queue.Result, string) {
-	x.phase("booting a machine")
-	if x.job.Label == "" {
-		x.log.Say("asking for a machine")
-	} else {
-		x.log.Say("asking for a machine with label %s", x.job.Label)
-	}
-	began := time.Now()
-	c := x.run.Change
-	n, err := x.gate.config.Nodes.Launch(ctx, node.Request{Build: x.run.Build, Label: x.job.Label, Metadata: map[string]string{
-		"project": c.Project, "change": c.String(), "job": x.run.Job, "pipeline": x.run.Pipeline,
-	}})
-	x.record.Timings.Boot = time.Since(began)
-	switch {
-	case errors.Is(err, node.ErrUnknownLabel):
-		return ended(ctx, queue.NodeFailure, fmt.Sprintf("there is no machine for the job: %v", err))
-	case err != nil:
-		return ended(ctx, queue.Retry, fmt.Sprintf("no machine: %v", err))
-	}
-	x.node, x.record.Node = n, n.Address()
-	x.gate.live.change(x.run.Build, func(b *liveBuild) { b.node, b.answered = n.Address(), time.Now() })
-	x.log.Say("the machine answers at %s after %s", n.Address(), seconds(x.record.Timings.Boot))
-	return queue.Success, ""
-}
-
 // copyTree brings the tested tree into the machine.
 func (x *execution) copyTree(ctx context.Context) (queue.Result, string) {
 	x.phase("copying the tree")

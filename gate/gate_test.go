@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -270,10 +271,14 @@ func TestReviewServerGoneForAWhile(t *testing.T) {
 		r.set(func() { r.down = true })
 		pass(20 * time.Minute)
 		assert.Empty(t, r.own(1))
+		r.push(2)
+		pass(time.Minute)
 		r.set(func() { r.down = false })
-		pass(5 * time.Minute)
-		assert.Len(t, r.own(1), 1)
-		assert.Equal(t, 1, r.verified(1))
+		pass(2 * time.Minute)
+		for n := 1; n <= 2; n++ {
+			assert.Len(t, r.own(n), 1)
+			assert.Equal(t, 1, r.verified(n))
+		}
 	})
 }
 
@@ -427,6 +432,28 @@ func TestMachineTroubleIsNotTheChangesFault(t *testing.T) {
 	})
 }
 
+func TestCloudThatRestartsCostsNoVote(t *testing.T) {
+	r := newReview(jobs)
+	n := newMachines(works())
+	var first sync.Once
+	var began time.Time
+	n.launch = func(node.Request) error {
+		first.Do(func() { began = time.Now() })
+		if time.Since(began) < 8*time.Minute {
+			return errors.New("503 Service Unavailable")
+		}
+		return nil
+	}
+	inHouse(t, r, n, func(h *house) {
+		r.push(1)
+		pass(5 * time.Second)
+		assert.Contains(h.t, h.gate.Status().Pipelines[0].ChangeQueues[0].Heads[0][0].Jobs[0].Phase, "waiting for the cloud: 503")
+		pass(15 * time.Minute)
+		assert.Equal(h.t, 1, r.verified(1))
+		assert.Len(h.t, r.own(1), 1)
+	})
+}
+
 func TestResultsOfBuilds(t *testing.T) {
 	exit := func(script string, code int, output string) func(context.Context, *machine, node.Step, io.Writer) (int, error) {
 		return func(_ context.Context, _ *machine, s node.Step, out io.Writer) (int, error) {
@@ -444,7 +471,7 @@ func TestResultsOfBuilds(t *testing.T) {
 	}{
 		"A6.2 pre-run fails thrice": {exit("prepare", 1, ""), nil, "RETRY_LIMIT"},
 		"A6.6 no such machine":      {exit("", 0, ""), node.ErrUnknownLabel, "NODE_FAILURE"},
-		"A6.2 machines do not come": {exit("", 0, ""), errors.New("no valid host"), "RETRY_LIMIT"},
+		"A6.6 machines do not come": {exit("", 0, ""), errors.New("no valid host"), "NODE_FAILURE"},
 		"run fails":                 {exit("test", 2, ""), nil, "FAILURE"},
 		"post-run fails":            {exit("collect", 1, ""), nil, "POST_FAILURE"},
 		"disk is full":              {exit("test", 1, "write /tmp/x: no space left on device\n"), nil, "DISK_FULL"},

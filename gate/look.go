@@ -14,6 +14,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/gate/source"
 )
 
+// lookAgain is when a change is looked at again that could not be read.
+const lookAgain = 15 * time.Second
+
 // touched gathers the changes to look at; one that is touched twice is looked
 // at once.
 type touched struct {
@@ -95,6 +98,7 @@ func (g *Gate) lookAtAll(ctx context.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			g.log.WarnContext(ctx, "open changes cannot be listed", "error", err)
+			time.AfterFunc(lookAgain, g.touched.all)
 		}
 		return
 	}
@@ -129,6 +133,7 @@ func (g *Gate) look(ctx context.Context, number int, follows bool) {
 		return
 	case err != nil:
 		g.log.WarnContext(ctx, "change cannot be read", "change", number, "error", err)
+		time.AfterFunc(lookAgain, func() { g.touched.one(number) })
 		return
 	}
 	g.mailbox.put(update(c))
@@ -140,8 +145,7 @@ func (g *Gate) look(ctx context.Context, number int, follows bool) {
 	}
 }
 
-// read asks for a change, three times if need be. What is given up here is
-// found again when all open changes are looked at.
+// read asks for a change, three times if need be.
 func (g *Gate) read(ctx context.Context, number int) (c *source.Change, err error) {
 	for try := range 3 {
 		if try > 0 && !wait(ctx, time.Duration(try)*time.Second) {
@@ -189,6 +193,7 @@ func (g *Gate) enqueue(ctx context.Context, pipeline string, c *source.Change) {
 	if err != nil {
 		if ctx.Err() == nil {
 			g.log.WarnContext(ctx, "change cannot be enqueued", "change", c.Key, "pipeline", pipeline, "error", err)
+			time.AfterFunc(lookAgain, func() { g.touched.one(c.Number) })
 		}
 		return
 	}
