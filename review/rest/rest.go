@@ -100,12 +100,20 @@ func (s *Server) handle(pattern string, h handler) {
 
 type callKey struct{}
 
+// protection refuses what a browser sends on behalf of another site: it may
+// add a password that it was once given.
+var protection = http.NewCrossOriginProtection()
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: w, r: r}
 	defer s.catch(r.Context(), w, r.URL.Path)
 	w.Header().Set("Cache-Control", "private, no-cache, no-store, max-age=0, must-revalidate")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := protection.Check(r); err != nil {
+		s.fail(r.Context(), c, fault.New(fault.Forbidden, "cross-site request refused"))
+		return
+	}
 	path, private := strings.CutPrefix(r.URL.EscapedPath(), "/a/")
 	path = "/" + strings.Trim(path, "/")
 	if err := s.authenticate(r.Context(), c, private); err != nil {
@@ -174,6 +182,7 @@ var statuses = map[fault.Kind]int{
 	fault.TooLarge:      http.StatusRequestEntityTooLarge,
 	fault.Unsupported:   http.StatusUnsupportedMediaType,
 	fault.OverQuota:     http.StatusTooManyRequests,
+	fault.Unprocessable: http.StatusUnprocessableEntity,
 	fault.Unavailable:   http.StatusServiceUnavailable,
 	fault.NoSpace:       http.StatusInsufficientStorage,
 }

@@ -128,6 +128,16 @@ func TestWhoCalls(t *testing.T) {
 	assert.Equal(t, "ann", ok[object](s.call("ann", "GET /accounts/self", ""), 200)["username"])
 }
 
+func TestOtherSitesCannotUseABrowsersPassword(t *testing.T) {
+	s, _ := oneChange(t)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.api+"/a/changes/1/abandon", nil)
+	require.NoError(t, err)
+	r.SetBasicAuth("ann", reviewtest.Password)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	s.send(r).fails(http.StatusForbidden, "cross-site request refused")
+	assert.Equal(t, "NEW", ok[object](s.call("", "GET /changes/1", ""), 200)["status"])
+}
+
 func TestAnswersAreNotKept(t *testing.T) {
 	s := start(t)
 	answer := s.call("", "GET /config/server/version", "")

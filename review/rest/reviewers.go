@@ -112,7 +112,7 @@ func (s *Server) postReviewer(c *call, change *review.Change) (any, error) {
 	}
 	result := addReviewerResult{Input: input.Reviewer}
 	added, err := s.service.AddReviewers(c.ctx(), c.caller, change.Number, input.domain())
-	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.BadRequest) {
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.BadRequest) || fault.Is(err, fault.Unprocessable) {
 		result.Error = err.Error()
 		return result, nil
 	}

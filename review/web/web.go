@@ -176,14 +176,15 @@ func (s *Site) handle(pattern string, h func(v *visit) error) {
 
 // statuses are the kinds of fault that pages tell of, in HTTP.
 var statuses = map[fault.Kind]int{
-	fault.BadRequest:   http.StatusBadRequest,
-	fault.Unauthorized: http.StatusUnauthorized,
-	fault.Forbidden:    http.StatusForbidden,
-	fault.NotFound:     http.StatusNotFound,
-	fault.Conflict:     http.StatusConflict,
-	fault.TooLarge:     http.StatusRequestEntityTooLarge,
-	fault.Unavailable:  http.StatusServiceUnavailable,
-	fault.NoSpace:      http.StatusInsufficientStorage,
+	fault.BadRequest:    http.StatusBadRequest,
+	fault.Unauthorized:  http.StatusUnauthorized,
+	fault.Forbidden:     http.StatusForbidden,
+	fault.NotFound:      http.StatusNotFound,
+	fault.Conflict:      http.StatusConflict,
+	fault.TooLarge:      http.StatusRequestEntityTooLarge,
+	fault.Unprocessable: http.StatusUnprocessableEntity,
+	fault.Unavailable:   http.StatusServiceUnavailable,
+	fault.NoSpace:       http.StatusInsufficientStorage,
 }
 
 // fail shows an error: a fault's own text, else none but that there is one.
