@@ -1,0 +1,138 @@
+package gate_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-dev/gatehouse/gate"
+	"github.com/gatehouse-dev/gatehouse/gate/queue"
+	"github.com/gatehouse-dev/gatehouse/testenv/node"
+)
+
+func TestMachineTroubleIsNotTheChangesFault(t *testing.T) {
+	r := newReview(jobs)
+	lost := 2
+	n := newMachines(func(_ context.Context, _ *machine, s node.Step, _ io.Writer) (int, error) {
+		if s.Script == "test" && lost > 0 {
+			lost--
+			return 0, errors.New("connection lost")
+		}
+		return 0, nil
+	})
+	inHouse(t, r, n, func(h *house) {
+		t := h.t
+		r.push(1)
+		pass(10 * time.Minute)
+		assert.Equal(t, 1, r.verified(1))
+		assert.Len(t, r.own(1), 1)
+	})
+}
+
+func TestCloudThatRestartsCostsNoVote(t *testing.T) {
+	r := newReview(jobs)
+	n := newMachines(works())
+	var first sync.Once
+	var began time.Time
+	n.launch = func(node.Request) error {
+		first.Do(func() { began = time.Now() })
+		if time.Since(began) < 8*time.Minute {
+			return errors.New("503 Service Unavailable")
+		}
+		return nil
+	}
+	inHouse(t, r, n, func(h *house) {
+		r.push(1)
+		pass(5 * time.Second)
+		assert.Contains(h.t, h.gate.Status().Pipelines[0].ChangeQueues[0].Heads[0][0].Jobs[0].Phase, "waiting for the cloud: 503")
+		pass(15 * time.Minute)
+		assert.Equal(h.t, 1, r.verified(1))
+		assert.Len(h.t, r.own(1), 1)
+	})
+}
+
+func TestResultsOfBuilds(t *testing.T) {
+	exit := func(script string, code int, output string) func(context.Context, *machine, node.Step, io.Writer) (int, error) {
+		return func(_ context.Context, _ *machine, s node.Step, out io.Writer) (int, error) {
+			if s.Script == script {
+				_, _ = io.WriteString(out, output)
+				return code, nil
+			}
+			return 0, nil
+		}
+	}
+	for name, tt := range map[string]struct {
+		run    func(context.Context, *machine, node.Step, io.Writer) (int, error)
+		launch error
+		want   string
+	}{
+		"A6.2 pre-run fails thrice": {exit("prepare", 1, ""), nil, "RETRY_LIMIT"},
+		"A6.6 no such machine":      {exit("", 0, ""), node.ErrUnknownLabel, "NODE_FAILURE"},
+		"A6.6 machines do not come": {exit("", 0, ""), errors.New("no valid host"), "NODE_FAILURE"},
+		"run fails":                 {exit("test", 2, ""), nil, "FAILURE"},
+		"post-run fails":            {exit("collect", 1, ""), nil, "POST_FAILURE"},
+		"disk is full":              {exit("test", 1, "write /tmp/x: no space left on device\n"), nil, "DISK_FULL"},
+		"A6.4 foretold":             {exit("test", 0, "--- FAIL: TestA (0.00s)\n"), nil, "FAILURE"},
+		"timeout": {func(ctx context.Context, _ *machine, s node.Step, _ io.Writer) (int, error) {
+			if s.Script != "test" {
+				return 0, nil
+			}
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}, nil, "TIMED_OUT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReview(jobs)
+			n := newMachines(tt.run)
+			n.launch = func(node.Request) error { return tt.launch }
+			inHouse(t, r, n, func(h *house) {
+				t := h.t
+				r.push(1)
+				pass(time.Hour)
+				require.Len(t, r.own(1), 1)
+				assert.Regexp(t, `- unit \S+ : `+tt.want+`\b`, r.own(1)[0])
+				assert.Equal(t, -1, r.verified(1))
+			})
+		})
+	}
+}
+
+func TestMachinesInUseAreBounded(t *testing.T) {
+	r := newReview(jobs)
+	n := newMachines(works())
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{t: t, review: r, nodes: n, dir: t.TempDir(), config: func(c *gate.Config) { c.MaxNodes = 3 }}
+		h.start()
+		for i := 1; i <= 6; i++ {
+			r.push(i)
+		}
+		pass(10 * time.Minute)
+		for i := 1; i <= 6; i++ {
+			assert.Equal(t, 1, r.verified(i))
+		}
+		assert.Equal(t, 3, n.most)
+		h.end()
+	})
+}
+
+func TestWaitingJobSaysWhatItWaitsFor(t *testing.T) {
+	r := newReview("- job: {name: a, run: x}\n- job: {name: b, run: y, dependencies: a}\n- project: {check: {jobs: [a, b]}}")
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
+		r.push(1)
+		pass(5 * time.Second)
+		s := h.gate.Status()
+		item := s.Pipelines[0].ChangeQueues[0].Heads[0][0]
+		assert.Equal(t, queue.Key{Number: 1, PatchSet: 1}.String(), item.Refs[0].ID)
+		assert.Equal(t, "run step 1 of 1", item.Jobs[0].Phase)
+		require.NotNil(t, item.Jobs[1].WaitingStatus)
+		assert.Equal(t, "waiting for [a]", *item.Jobs[1].WaitingStatus)
+	})
+}
