@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -39,15 +43,19 @@ func (s *system) startGate(ctx context.Context, o options, listener net.Listener
 		labels[name] = node.Label{Image: l.Image, Flavor: l.Flavor}
 		names = append(names, name)
 	}
+	instance, err := instanceName(filepath.Join(dir, "instance"))
+	if err != nil {
+		return err
+	}
 	machines, err := node.New(node.Config{
-		CloudsFile: s.gateCloudsFile(), Cloud: cloudName, Instance: cloudName, Labels: labels, Log: s.log,
+		CloudsFile: s.gateCloudsFile(), Cloud: cloudName, Instance: instance, Labels: labels, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
 	g, err := gate.New(ctx, gate.Config{
 		Dir: dir, Log: s.log, Source: source, Nodes: gate.FromCloud(machines), Labels: names,
-		PublicURL: func() string { return "http://" + s.endpoints.Gate },
+		PublicURL: func() string { return s.gateURL }, MaxNodes: o.Nodes,
 		Verify: func(ctx context.Context, name, password string) (bool, error) {
 			_, admin, err := users.Verify(ctx, name, password)
 			if fault.Is(err, fault.Unauthorized) {
@@ -75,4 +83,15 @@ func (s *system) startGate(ctx context.Context, o options, listener net.Listener
 		func(ctx context.Context) error { return serve(ctx, listener, withHealth(g.Handler(), s.registry)) },
 	)
 	return nil
+}
+
+// instanceName reads the gate's name from file, or makes one: by it the gate
+// tells its machines from those of others in the same project of a cloud.
+func instanceName(file string) (string, error) {
+	name, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		name = []byte(rand.Text()[:12])
+		err = writeFile(file, name, 0o600)
+	}
+	return string(name), err
 }

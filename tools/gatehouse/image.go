@@ -61,7 +61,7 @@ type imageFlags struct {
 
 func (f *imageFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.agent, "agent", "", "gatehouse-agent, the program inside test machines (default: beside gatehouse)")
-	flags.StringVar(&f.golangciLint, "golangci-lint", "", "golangci-lint for the image (default: the one `make` built, else the one in PATH)")
+	flags.StringVar(&f.golangciLint, "golangci-lint", "", "golangci-lint for the image (default: the one that make built, else the one in PATH)")
 }
 
 // complete finds what no flag names.

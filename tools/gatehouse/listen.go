@@ -9,12 +9,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// endpointsFile is there while all houses serve.
+const endpointsFile = "endpoints.json"
 
 // endpoints are the addresses in use, as DATA/endpoints.json tells them.
 type endpoints struct {
@@ -30,7 +34,7 @@ func (e endpoints) write(data string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(data, "endpoints.json"), append(text, '\n'), 0o644)
+	return writeFile(filepath.Join(data, endpointsFile), append(text, '\n'), 0o644)
 }
 
 // writeFile replaces a file at once: a reader sees the old text or the new.
@@ -85,12 +89,17 @@ func (l *listeners) close() {
 }
 
 func (l *listeners) endpoints() endpoints {
-	return endpoints{
-		Core:      l.core.Addr().String(),
-		Review:    l.review.Addr().String(),
-		ReviewSSH: l.reviewSSH.Addr().String(),
-		Gate:      l.gate.Addr().String(),
+	return endpoints{Core: reached(l.core), Review: reached(l.review), ReviewSSH: reached(l.reviewSSH), Gate: reached(l.gate)}
+}
+
+// reached is the host and port at which this host reaches a listener: one on
+// all addresses is reached on loopback.
+func reached(listener net.Listener) string {
+	address := listener.Addr()
+	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
+	return address.String()
 }
 
 // withHealth adds /healthz and /metrics to a house's pages.

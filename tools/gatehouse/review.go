@@ -21,7 +21,7 @@ func (s *system) startReview(ctx context.Context, http, ssh net.Listener, users 
 	dir := filepath.Join(s.data, "review")
 	changes, err := review.New(ctx, review.Config{
 		Dir: dir, Log: s.log, Passwords: passwordDoor{users},
-		URL: "http://" + s.endpoints.Review, SSH: s.endpoints.ReviewSSH, GateFile: gateFile,
+		URL: s.reviewURL, SSH: s.endpoints.ReviewSSH, GateFile: gateFile,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,7 +27,8 @@ type system struct {
 	log       *slog.Logger
 	registry  *prometheus.Registry
 
-	gatePassword string
+	gatePassword       string
+	reviewURL, gateURL string // as others reach them
 
 	// The houses stop in the opposite order of their start: a gate that
 	// stops still deletes its servers, and still tells the review server.
@@ -68,6 +71,8 @@ func start(ctx context.Context, g *global, o options) (_ *system, err error) {
 		}
 	}()
 	s.endpoints = l.endpoints()
+	s.reviewURL = cmp.Or(strings.TrimSuffix(o.ReviewURL, "/"), "http://"+s.endpoints.Review)
+	s.gateURL = cmp.Or(strings.TrimSuffix(o.GateURL, "/"), "http://"+s.endpoints.Gate)
 	users, err := s.startCore(ctx, o, l.core)
 	if err != nil {
 		return nil, fmt.Errorf("start the cloud: %w", err)
@@ -81,6 +86,7 @@ func start(ctx context.Context, g *global, o options) (_ *system, err error) {
 	if err := s.endpoints.write(s.data); err != nil {
 		return nil, err
 	}
+	s.closers = append(s.closers, func() error { return os.Remove(filepath.Join(s.data, endpointsFile)) })
 	return s, nil
 }
 

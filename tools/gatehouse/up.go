@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -21,10 +24,17 @@ type options struct {
 	ReviewSSH string `yaml:"review_ssh"`
 	Gate      string `yaml:"gate"`
 
+	// Where others reach the houses, if not at their addresses: a proxy's
+	// scheme, host and path, for links.
+	ReviewURL string `yaml:"review_url"`
+	GateURL   string `yaml:"gate_url"`
+
 	// Acceleration of machines: auto, kvm or tcg.
 	Acceleration string `yaml:"acceleration"`
-	// Labels are the machines that jobs may ask for, by name. The empty name
-	// is used by jobs that ask for none.
+	// Nodes is how many test machines the gate uses at once.
+	Nodes int `yaml:"nodes"`
+	// Labels are the machines that jobs may ask for, by name, in addition to
+	// those of defaults. The empty name is used by jobs that ask for none.
 	Labels map[string]label `yaml:"labels"`
 }
 
@@ -49,6 +59,7 @@ func defaults() options {
 		ReviewSSH:    "127.0.0.1:29418",
 		Gate:         "127.0.0.1:9000",
 		Acceleration: "auto",
+		Nodes:        max(2, runtime.NumCPU()),
 		Labels:       map[string]label{"": standard, "go": standard},
 	}
 }
@@ -64,8 +75,29 @@ func (o *options) load(data string) error {
 	if err != nil {
 		return err
 	}
+	standard := maps.Clone(o.Labels)
 	if err := yaml.UnmarshalWithOptions(text, o, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", file, err)
+	}
+	maps.Copy(standard, o.Labels)
+	o.Labels = standard
+	return o.check(file)
+}
+
+// check refuses what no Gatehouse can run with.
+func (o *options) check(file string) error {
+	if o.Nodes < 1 {
+		return fmt.Errorf("%s: nodes is %d: the gate needs at least one machine", file, o.Nodes)
+	}
+	for name, l := range o.Labels {
+		if l.Image == "" || l.Flavor == "" {
+			return fmt.Errorf("%s: label %q needs an image and a flavor", file, name)
+		}
+	}
+	for key, text := range map[string]string{"review_url": o.ReviewURL, "gate_url": o.GateURL} {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			return fmt.Errorf("%s: %s is %q, not the address of a page, such as https://review.example.org", file, key, text)
+		}
 	}
 	return nil
 }
@@ -84,7 +116,8 @@ password and writes DATA/clouds.yaml:
   OS_CLIENT_CONFIG_FILE=DATA/clouds.yaml openstack --os-cloud gatehouse token issue
 
 The same name and password open the pages of review and gate. Addresses and
-machines may be set in DATA/gatehouse.yaml too; flags win.`,
+machines may be set in DATA/gatehouse.yaml too (see docs/operations.md); flags
+win.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := defaults()
@@ -119,8 +152,8 @@ func up(ctx context.Context, g *global, o options, out io.Writer) error {
 	}
 	e := s.endpoints
 	fmt.Fprintf(out, "cloud   http://%s  (OS_CLIENT_CONFIG_FILE=%s openstack --os-cloud gatehouse …)\n", e.Core, s.cloudsFile())
-	fmt.Fprintf(out, "review  http://%s  ssh://%s\n", e.Review, e.ReviewSSH)
-	fmt.Fprintf(out, "gate    http://%s\n", e.Gate)
+	fmt.Fprintf(out, "review  %s  ssh://%s\n", s.reviewURL, e.ReviewSSH)
+	fmt.Fprintf(out, "gate    %s\n", s.gateURL)
 	fmt.Fprintf(out, "log in as admin; the password stands in %s\n", s.cloudsFile())
 	fmt.Fprintln(out, "ready")
 	s.wait(ctx)
