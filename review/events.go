@@ -17,9 +17,9 @@ import (
 // span stays unreleased until git has followed, and holds back those after it.
 type hub struct {
 	mu         sync.Mutex
-	unreleased map[int64]bool // the first positions of spans
-	last       int64          // the last position of a released span
-	news       chan struct{}  // closed when visible grows
+	unreleased map[int64]int // the first positions of spans; two may share one if a transaction was rolled back
+	last       int64         // the last position of a released span
+	news       chan struct{} // closed when visible grows
 }
 
 // span is the positions of one transaction's events; the zero span has none.
@@ -27,7 +27,7 @@ type span struct{ first, last int64 }
 
 // open finds where the events end.
 func (h *hub) open(ctx context.Context, q querier) error {
-	h.unreleased = map[int64]bool{}
+	h.unreleased = map[int64]int{}
 	h.news = make(chan struct{})
 	if err := q.QueryRowContext(ctx, `SELECT coalesce(max(position), 0) FROM events`).Scan(&h.last); err != nil {
 		return fmt.Errorf("find the last event: %w", err)
@@ -40,7 +40,7 @@ func (h *hub) hold(s *span, position int64) {
 	if s.first == 0 {
 		s.first = position
 		h.mu.Lock()
-		h.unreleased[position] = true
+		h.unreleased[position]++
 		h.mu.Unlock()
 	}
 	s.last = position
@@ -53,7 +53,9 @@ func (h *hub) release(s *span, happened bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.unreleased, s.first)
+	if h.unreleased[s.first]--; h.unreleased[s.first] == 0 {
+		delete(h.unreleased, s.first)
+	}
 	if happened {
 		h.last = max(h.last, s.last)
 	}
@@ -114,6 +116,7 @@ func (s *Service) EventsBetween(ctx context.Context, caller *Account, from, to t
 }
 
 func (s *Service) eventsWhere(ctx context.Context, caller *Account, where string, after int64, args ...any) ([]Event, int64, error) {
+	//nolint:gosec // G202: where is one of this file's constants
 	rows, err := s.db.QueryContext(ctx, `SELECT position, type, created, project, ref, change, json FROM events WHERE `+where, args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("select events: %w", err)
@@ -159,7 +162,7 @@ func (s *Service) maySeeEvent(ctx context.Context, caller *Account, e Event) (bo
 	}
 	var n int
 	condition := visibleCondition("$2", caller.admin())
-	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM changes c WHERE number = $1 AND NOT `+condition, //nolint:gosec // the condition is of constants
+	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM changes c WHERE number = $1 AND NOT `+condition,
 		e.Change, caller.id()).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("check event's change: %w", err)

@@ -20,10 +20,10 @@ func vote(t *testing.T, site *reviewtest.Site, user string, change int64, label 
 	return err
 }
 
-// votes are those on a change's current patch set, "ann Code-Review+1".
-func votes(t *testing.T, site *reviewtest.Site, number int64) []string {
+// votes are those on the current patch set of change 1, "ann Code-Review 1".
+func votes(t *testing.T, site *reviewtest.Site) []string {
 	t.Helper()
-	c, err := site.Change(t.Context(), nil, number)
+	c, err := site.Change(t.Context(), nil, 1)
 	require.NoError(t, err)
 	d, err := site.Detail(t.Context(), c, review.WantVotes)
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestVotesFollowToTheNextPatchSetByItsKind(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, 2, p.Number)
 			assert.Equal(t, test.kind, p.Kind)
-			assert.ElementsMatch(t, test.kept, votes(t, site, 1))
+			assert.ElementsMatch(t, test.kept, votes(t, site))
 		})
 	}
 }

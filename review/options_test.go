@@ -32,7 +32,7 @@ func TestPushOptionsAreCarriedOut(t *testing.T) {
 		states[r.Account.Username] = r.State
 	}
 	assert.Equal(t, map[string]review.ReviewerState{"bob": review.CC, "admin": review.Reviewer, "ann": review.Reviewer}, states)
-	assert.Equal(t, []string{"ann Code-Review 1"}, votes(t, site, 1))
+	assert.Equal(t, []string{"ann Code-Review 1"}, votes(t, site))
 
 	c.Amend("f.txt", "again\n")
 	out = c.Git("push", "origin", "HEAD:refs/for/main%ready,private")

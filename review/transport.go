@@ -53,8 +53,9 @@ func (s *Service) UploadPack(ctx context.Context, caller *Account, f Fetch) erro
 // hiddenRefs are the refs of a project's changes that the caller may not see.
 func (s *Service) hiddenRefs(ctx context.Context, caller *Account, project string) ([]string, error) {
 	condition := visibleCondition("$2", caller.admin())
+	//nolint:gosec // G202: the condition is made of constants
 	rows, err := s.db.QueryContext(ctx, `SELECT c.number FROM changes c
-		WHERE c.project = $1 AND c.private = 1 AND NOT `+condition, //nolint:gosec // the condition is of constants
+		WHERE c.project = $1 AND c.private = 1 AND NOT `+condition,
 		project, caller.id())
 	if err != nil {
 		return nil, fmt.Errorf("select hidden changes: %w", err)
