@@ -39,8 +39,14 @@ const (
 
 // arguments is the command line, without the program, that runs a machine.
 //
-// What matters to a guest that boots under TCG: no firmware devices to probe
-// (-nodefaults), no option ROMs (romfile=), no HPET, USB or VMware port.
+// A guest that boots under TCG gains from having no firmware devices to probe
+// (-nodefaults) and no option ROMs (romfile=). Debian's cloud kernel of 512 MB
+// then takes 2.2 s of processor time to its first program, 1.7 s by the clock on
+// an idle host, and QEMU 225 MB of memory. q35 and microvm are no faster, and hotplug
+// needs more on the one and is missing on the other. The rest is up to the
+// image: an unpacked vmlinux (PVH) saves the guest 0.2 s, "cryptomgr.notests"
+// and "tsc=reliable" 0.3 s. "no_timer_check" belongs on every command line: on
+// a busy host the check fails, and the kernel hangs.
 func arguments(m compute.Machine, a Acceleration) []string {
 	args := []string{
 		"-name", m.ID, "-uuid", m.ID,

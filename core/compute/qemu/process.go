@@ -146,7 +146,7 @@ func openPID(pid int) (*os.File, error) {
 }
 
 // wait returns when the process has ended, with how, as far as can be known.
-// It reports os.ErrClosed if the handle is closed before.
+// It fails if the handle is closed before.
 func (p *process) wait() (status string, err error) {
 	conn, err := p.pidfd.SyscallConn()
 	if err != nil {
@@ -183,10 +183,10 @@ func (p *process) signal(signal unix.Signal) error {
 	err = conn.Control(func(fd uintptr) {
 		failed = os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(int(fd), signal, nil, 0))
 	})
-	if errors.Is(err, os.ErrClosed) || errors.Is(failed, unix.ESRCH) {
-		return nil
+	if err != nil || errors.Is(failed, unix.ESRCH) { // the handle is closed: it has ended
+		return nil //nolint:nilerr // see above
 	}
-	return errors.Join(err, failed)
+	return failed
 }
 
 // How long QEMU may take to end once asked to. It then writes back what it
