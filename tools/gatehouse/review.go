@@ -43,6 +43,7 @@ func (s *system) startReview(ctx context.Context, http, ssh net.Listener, users 
 		return err
 	}
 	s.run(ctx, "review",
+		changes.Run,
 		func(ctx context.Context) error { return door.Serve(ctx, ssh) },
 		func(ctx context.Context) error { return serve(ctx, http, withHealth(site, s.registry)) },
 	)

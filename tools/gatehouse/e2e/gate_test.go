@@ -57,7 +57,7 @@ func misbehaviour(t *testing.T) string {
 - job:
     name: chatty
     timeout: 10m
-    run: head -c 1073741824 /dev/zero | tr '\0' 'x'
+    run: head -c 150000000 /dev/zero | tr '\0' 'x'
 - job:
     name: greedy
     run:

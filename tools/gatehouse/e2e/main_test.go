@@ -218,10 +218,24 @@ func (g *gatehouse) openstack(t *testing.T, args ...string) string {
 
 func (g *gatehouse) tryOpenstack(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return openstackWith(t, []string{"OS_CLIENT_CONFIG_FILE=" + g.clouds()}, append([]string{"--os-cloud", "gatehouse"}, args...)...)
+}
+
+// openstackAs runs the client as another user.
+func (g *gatehouse) openstackAs(t *testing.T, user, password, project string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	return openstackWith(t, []string{
+		"OS_AUTH_URL=http://" + g.Core + "/identity/v3", "OS_IDENTITY_API_VERSION=3", "OS_USER_DOMAIN_NAME=Default",
+		"OS_PROJECT_DOMAIN_NAME=Default", "OS_USERNAME=" + user, "OS_PASSWORD=" + password, "OS_PROJECT_NAME=" + project,
+	}, args...)
+}
+
+func openstackWith(t *testing.T, env []string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/usr/bin/openstack", append([]string{"--os-cloud", "gatehouse"}, args...)...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8", "OS_CLIENT_CONFIG_FILE=" + g.clouds()}
+	cmd := exec.CommandContext(ctx, "/usr/bin/openstack", args...)
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8"}, env...)
 	var out, diagnostics bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &diagnostics
 	err = cmd.Run()
