@@ -14,7 +14,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: setup build tools ## the whole story on a real module: push, test in VMs, review, merge
-	@$(BIN) demo --golangci-lint $(LINT) --agent bin/gatehouse-agent
+	@$(BIN) demo
 
 .PHONY: test
 test: setup-test lint unit e2e ## set-up, lint, unit tests with -race, end-to-end tests with real VMs
@@ -28,7 +28,7 @@ build: bin/gatehouse bin/gatehouse-agent ## build bin/gatehouse
 
 .PHONY: image
 image: setup build tools ## build the test machines' image
-	@$(BIN) image build --golangci-lint $(LINT) --agent bin/gatehouse-agent
+	@$(BIN) image build
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint, gofmt, module files
