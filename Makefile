@@ -6,6 +6,7 @@
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatehouse
 BIN   := bin/gatehouse
 LINT  := $(CACHE)/bin/golangci-lint
+RUN   ?= .
 GOFILES := $(shell find core gate review testenv tools -type f ! -name '*_test.go' 2>/dev/null)
 
 .PHONY: help
@@ -41,7 +42,8 @@ unit: setup-test ## unit tests with the race detector
 
 .PHONY: e2e
 e2e: setup-test build tools ## end-to-end tests: real clients, real VMs
-	go test -tags e2e -count 1 -timeout 25m ./tools/gatehouse/e2e/... ./core/compute/qemu/...
+	@scripts/fetch-kernel.sh
+	go test -tags e2e -count 1 -p 1 -timeout 25m -run '$(RUN)' ./core/compute/qemu ./review/web ./tools/gatehouse/e2e
 
 .PHONY: bench
 bench: ## benchmarks of the hot paths
