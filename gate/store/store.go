@@ -27,14 +27,15 @@ var migrations embed.FS
 // Store is the gate's database. Its methods may be called concurrently.
 type Store struct{ db *sql.DB }
 
-// Open opens the database in file, making it where missing. An empty name
-// opens one in memory.
+// Open opens the database in file, making it where missing, for its owner only
+// (SQLite gives the files beside it the same mode). An empty name opens one in
+// memory.
 func Open(ctx context.Context, file string) (*Store, error) {
 	options := url.Values{"_busy_timeout": {"10000"}, "_foreign_keys": {"on"}, "_txlock": {"immediate"}}
 	dsn := ":memory:?" + options.Encode()
 	if file != "" {
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			return nil, fmt.Errorf("make directory of database: %w", err)
+		if err := makePrivate(file); err != nil {
+			return nil, fmt.Errorf("make database %s: %w", file, err)
 		}
 		options.Set("_journal_mode", "WAL")
 		options.Set("_synchronous", "NORMAL")
@@ -52,6 +53,18 @@ func Open(ctx context.Context, file string) (*Store, error) {
 		return nil, fmt.Errorf("migrate database %s: %w", file, err)
 	}
 	return &Store{db: db}, nil
+}
+
+// makePrivate sees to it that a file exists that its owner alone can read.
+func makePrivate(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close()) // an older gate made it for all
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {

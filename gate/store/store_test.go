@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -64,6 +65,19 @@ func TestStateIsStoredAndReadAgain(t *testing.T) {
 	read, err := s.State(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, state.Pipelines, read.Pipelines)
+}
+
+func TestDatabaseIsItsOwnersOnly(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gate.db")
+	require.NoError(t, os.WriteFile(file, nil, 0o644)) // as an older gate left it
+	s, err := store.Open(t.Context(), file)
+	require.NoError(t, err)
+	defer s.Close()
+	for _, name := range []string{file, file + "-wal", file + "-shm"} {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
+	}
 }
 
 func TestMetaKeepsItsFirstValue(t *testing.T) {
