@@ -245,8 +245,11 @@ func (s *session) imageID(ctx context.Context, name string) (string, error) {
 		return found[0].ID, nil
 	}
 	image, err := images.Get(ctx, s.image, name).Extract()
-	if err != nil {
-		return "", fmt.Errorf("the cloud has no active image %q: make it with `gatehouse image build`", name)
+	if err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) && !gophercloud.ResponseCodeIs(err, http.StatusBadRequest) {
+		return "", fmt.Errorf("look up image %s: %w", name, err)
+	}
+	if err != nil || image.Status != images.ImageStatusActive {
+		return "", &MissingError{fmt.Sprintf("active image %q: make it with `gatehouse image build`", name)}
 	}
 	return image.ID, nil
 }
@@ -265,7 +268,7 @@ func (s *session) flavorID(ctx context.Context, name string) (string, error) {
 			return f.ID, nil
 		}
 	}
-	return "", fmt.Errorf("the cloud has no flavor %q", name)
+	return "", &MissingError{fmt.Sprintf("flavor %q", name)}
 }
 
 // wait pauses, or reports why ctx ended.

@@ -20,6 +20,12 @@ import (
 // ErrUnknownLabel says that no label of the name asked for is configured.
 var ErrUnknownLabel = errors.New("unknown label")
 
+// MissingError says that the cloud lacks what a label is made of. Nothing but
+// somebody who makes it helps, and then a Launch works.
+type MissingError struct{ What string }
+
+func (e *MissingError) Error() string { return "the cloud has no " + e.What }
+
 // The metadata by which a gate finds its servers again.
 const (
 	metadataBuild = "gatehouse_build"
@@ -112,7 +118,8 @@ func (n *Node) Timings() Timings { return n.timings }
 // ctx ends. On an error nothing of the node remains in the cloud, as far as
 // the cloud can be reached; Sweep finds the rest.
 //
-// It reports ErrUnknownLabel for a label that is not configured.
+// It reports ErrUnknownLabel for a label that is not configured, and a
+// MissingError if the cloud does not have the label's image or flavor.
 func (p *Provider) Launch(ctx context.Context, r Request) (*Node, error) {
 	label, ok := p.config.Labels[r.Label]
 	if !ok {

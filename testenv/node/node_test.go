@@ -70,7 +70,14 @@ func newCloud(t *testing.T) *cloud {
 	mux.HandleFunc("GET /compute/os-keypairs", c.listKeypairs)
 	mux.HandleFunc("POST /compute/os-keypairs", c.createKeypair)
 	mux.HandleFunc("DELETE /compute/os-keypairs/{name}", c.deleteKeypair)
-	mux.HandleFunc("GET /image/v2/images", answer(map[string]any{"images": []any{map[string]any{"id": "image-id", "name": "debian", "status": "active"}}}))
+	mux.HandleFunc("GET /image/v2/images", func(w http.ResponseWriter, r *http.Request) {
+		list := []any{}
+		if r.FormValue("name") == "debian" {
+			list = append(list, map[string]any{"id": "image-id", "name": "debian", "status": "active"})
+		}
+		write(w, http.StatusOK, map[string]any{"images": list})
+	})
+	mux.HandleFunc("GET /image/v2/images/queued-id", answer(map[string]any{"id": "queued-id", "name": "fedora", "status": "queued"}))
 	mux.HandleFunc("GET /compute/flavors/detail", answer(map[string]any{"flavors": []any{map[string]any{"id": "flavor-id", "name": "small"}}}))
 	mux.HandleFunc("POST /compute/servers", c.createServer)
 	mux.HandleFunc("GET /compute/servers/detail", c.listServers)
@@ -242,7 +249,9 @@ func (c *cloud) provider(t *testing.T) *node.Provider {
 	me, err := user.Current()
 	require.NoError(t, err)
 	p, err := node.New(node.Config{
-		CloudsFile: file, Cloud: "test", Instance: "gate-a", Labels: map[string]node.Label{"": {Image: "debian", Flavor: "small"}},
+		CloudsFile: file, Cloud: "test", Instance: "gate-a", Labels: map[string]node.Label{
+			"": {Image: "debian", Flavor: "small"}, "bare": {Image: "plan9", Flavor: "small"}, "early": {Image: "queued-id", Flavor: "small"}, "huge": {Image: "debian", Flavor: "huge"},
+		},
 		User: me.Username, Ports: []int{testPort}, LaunchTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
@@ -355,6 +364,16 @@ func TestALabelThatIsNotConfiguredIsAnErrorOfItsOwn(t *testing.T) {
 	_, err := newCloud(t).provider(t).Launch(t.Context(), node.Request{Build: "b1", Label: "windows"})
 	require.ErrorIs(t, err, node.ErrUnknownLabel)
 	require.ErrorContains(t, err, `"windows"`)
+}
+
+func TestWhatTheCloudLacksIsNamed(t *testing.T) {
+	p := newCloud(t).provider(t)
+	for label, what := range map[string]string{"bare": `no active image "plan9"`, "early": `no active image "queued-id"`, "huge": `no flavor "huge"`} {
+		_, err := p.Launch(t.Context(), node.Request{Build: "b1", Label: label})
+		var missing *node.MissingError
+		require.ErrorAs(t, err, &missing, label)
+		assert.ErrorContains(t, missing, what)
+	}
 }
 
 func TestAHostKeyOtherThanTheConsolesIsRefused(t *testing.T) {
