@@ -13,10 +13,13 @@ import (
 
 // A cloud that restarts, or is full for a while, must not cost a change its
 // vote: a launch is tried again after growing pauses, at least launchTries
-// times and for launchPatience. Only then is it NODE_FAILURE (A6.6).
+// times and for launchPatience; if an image or flavor is missing, for
+// imagePatience, in which a person who sees it can make it. Only then is it
+// NODE_FAILURE (A6.6).
 const (
 	launchTries    = 3
 	launchPatience = 10 * time.Minute
+	imagePatience  = 30 * time.Minute
 )
 
 var launchPauses = []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute}
@@ -33,6 +36,12 @@ func (x *execution) boot(ctx context.Context) (queue.Result, string) {
 	for try := 1; ; try++ {
 		x.phase("booting a machine")
 		n, err := x.launch(ctx)
+		patience, why := launchPatience, ""
+		if missing, ok := errors.AsType[*node.MissingError](err); ok {
+			patience, why = imagePatience, missing.Error()
+		} else if err != nil {
+			why = firstLine(err.Error())
+		}
 		switch {
 		case err == nil:
 			x.node, x.record.Node = n, n.Address()
@@ -41,12 +50,12 @@ func (x *execution) boot(ctx context.Context) (queue.Result, string) {
 			return queue.Success, ""
 		case ctx.Err() != nil:
 			return queue.Canceled, "canceled"
-		case errors.Is(err, node.ErrUnknownLabel), try >= launchTries && time.Since(began) >= launchPatience:
+		case errors.Is(err, node.ErrUnknownLabel), try >= launchTries && time.Since(began) >= patience:
 			return queue.NodeFailure, fmt.Sprintf("there is no machine for the job: %v", err)
 		}
 		pause := launchPauses[min(try, len(launchPauses))-1]
 		x.log.Say("no machine yet, trying again in %s: %v", pause, err)
-		x.phase("waiting for the cloud: " + firstLine(err.Error()))
+		x.phase("waiting for the cloud: " + why)
 		if !wait(ctx, pause) {
 			return queue.Canceled, "canceled"
 		}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/gate/buildlog"
@@ -16,7 +15,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/gate/findings"
 	"github.com/gatehouse-dev/gatehouse/gate/queue"
 	"github.com/gatehouse-dev/gatehouse/gate/store"
-	"github.com/gatehouse-dev/gatehouse/testenv/node"
 )
 
 // closeTimeout bounds the deletion of a machine; Sweep gets what it misses.
@@ -55,16 +53,31 @@ func (g *Gate) build(ctx context.Context, run queue.Run) {
 	x := &execution{gate: g, run: run, log: log, found: findings.NewReader(nil), record: store.Build{UUID: run.Build}}
 	log.OnLine = x.line
 	x.record.Result, x.record.Detail = x.execute(ctx)
-	if x.record.Detail == "" {
-		log.Say("build %s: %s", run.Build, x.record.Result)
-	} else {
-		log.Say("build %s: %s: %s", run.Build, x.record.Result, x.record.Detail)
+	if x.record.Result == queue.Retry && run.Last {
+		x.record.Result = queue.RetryLimit
 	}
+	log.Say("build %s: %s", run.Build, x.verdict())
 	if err := log.Close(); err != nil {
 		g.log.ErrorContext(ctx, "the log of a build is incomplete", "build", run.Build, "error", err)
 	}
 	g.end(ctx, x)
 	x.closeNode(ctx)
+}
+
+// verdict says for people what came of the build.
+func (x *execution) verdict() string {
+	text := string(x.record.Result)
+	if x.record.Detail != "" {
+		text += ": " + x.record.Detail
+	}
+	switch x.record.Result {
+	case queue.Retry:
+		return text + "; the job is tried again on another machine"
+	case queue.RetryLimit:
+		return fmt.Sprintf("%s; this was try %d, and the job has %d attempts", text, x.run.Try, x.job.Attempts)
+	default:
+		return text
+	}
 }
 
 // end records a build and tells the queues.
@@ -178,7 +191,7 @@ func (x *execution) dir() string {
 
 // phases runs pre-run, run and post-run (A6.1).
 func (x *execution) phases(ctx context.Context) (queue.Result, string) {
-	limited, cancel := context.WithTimeout(ctx, x.job.Timeout)
+	limited, cancel := context.WithTimeoutCause(ctx, x.job.Timeout, fmt.Errorf("the job's timeout of %s is over", duration(x.job.Timeout)))
 	defer cancel()
 	result, detail := x.pre(ctx, limited)
 	if result == queue.Success {
@@ -232,6 +245,8 @@ func (x *execution) main(ctx, limited context.Context) (queue.Result, string) {
 		return queue.TimedOut, x.timedOut()
 	case s.err != nil:
 		return queue.Retry, s.String()
+	case s.exit == 0 && x.foretold:
+		return queue.Failure, "a test failed, though the steps ended with status 0"
 	case s.exit == 0:
 		return queue.Success, ""
 	case s.full:
@@ -242,7 +257,7 @@ func (x *execution) main(ctx, limited context.Context) (queue.Result, string) {
 }
 
 func (x *execution) timedOut() string {
-	return fmt.Sprintf("the job took longer than its timeout of %s", x.job.Timeout)
+	return fmt.Sprintf("the job took longer than its timeout of %s", duration(x.job.Timeout))
 }
 
 // post collects and cleans up, also after a failure.
@@ -250,75 +265,15 @@ func (x *execution) post(ctx context.Context) (failed bool, why string) {
 	if len(x.job.PostRun) == 0 {
 		return false, ""
 	}
-	limited, cancel := context.WithTimeout(ctx, x.job.PostTimeout)
+	limited, cancel := context.WithTimeoutCause(ctx, x.job.PostTimeout, fmt.Errorf("the timeout of post-run, %s, is over", duration(x.job.PostTimeout)))
 	defer cancel()
 	began := time.Now()
 	s := x.steps(limited, "post-run", x.job.PostRun)
 	x.record.Timings.Post = time.Since(began)
 	if limited.Err() != nil {
-		return true, fmt.Sprintf("post-run took longer than its timeout of %s", x.job.PostTimeout)
+		return true, fmt.Sprintf("post-run took longer than its timeout of %s", duration(x.job.PostTimeout))
 	}
 	return s.err != nil || s.exit != 0, s.String()
-}
-
-// stepped is how the steps of a phase ended.
-type stepped struct {
-	name string
-	exit int
-	err  error // the machine was lost
-	full bool  // the output of the failed step spoke of a full disk
-}
-
-func (s stepped) String() string {
-	switch {
-	case s.err != nil:
-		return fmt.Sprintf("%s: the machine was lost: %v", s.name, s.err)
-	case s.full:
-		return fmt.Sprintf("%s failed with status %d: the machine's disk is full", s.name, s.exit)
-	case s.exit > 128:
-		return fmt.Sprintf("%s was ended by signal %d", s.name, s.exit-128)
-	default:
-		return fmt.Sprintf("%s failed with status %d", s.name, s.exit)
-	}
-}
-
-// steps runs the steps of a phase until one fails.
-func (x *execution) steps(ctx context.Context, phase string, scripts []string) stepped {
-	for i, script := range scripts {
-		s := stepped{name: fmt.Sprintf("%s step %d of %d", phase, i+1, len(scripts))}
-		x.phase(s.name)
-		x.log.Say("%s: %s", s.name, script)
-		began := time.Now()
-		x.found.DiskFull() // what was said before is not this step's fault
-		s.exit, s.err = x.node.Run(ctx, node.Step{Script: script, Dir: x.dir(), Env: x.env()}, x.log)
-		took := time.Since(began)
-		if s.err == nil && s.exit == 0 {
-			x.log.Say("%s: done in %s", s.name, seconds(took))
-			continue
-		}
-		s.full = s.err == nil && x.found.DiskFull()
-		x.log.Say("%s after %s", s, seconds(took))
-		return s
-	}
-	return stepped{}
-}
-
-// env is what the steps see.
-func (x *execution) env() map[string]string {
-	c := x.run.Change
-	return map[string]string{
-		"CI": "true", "GATE_PROJECT": c.Project, "GATE_BRANCH": c.Branch, "GATE_CHANGE": strconv.Itoa(c.Number),
-		"GATE_PATCHSET": strconv.Itoa(c.PatchSet), "GATE_REVISION": c.Revision, "GATE_COMMIT": x.run.Commit,
-		"GATE_PIPELINE": x.run.Pipeline, "GATE_BUILD": x.run.Build, "GATE_JOB": x.run.Job, "GATE_CHANGE_URL": c.URL,
-	}
-}
-
-// line looks at a line of output.
-func (x *execution) line(line []byte) {
-	if x.found.Line(line) && x.running && !x.foretold {
-		x.foretold = true
-		x.gate.mailbox.put(queue.BuildFailing{Build: x.run.Build})
-	}
 }
 
 // artifacts fetches the job's files. One that is missing is no failure.

@@ -3,7 +3,9 @@ package gate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/gate"
 	"github.com/gatehouse-dev/gatehouse/gate/queue"
+	"github.com/gatehouse-dev/gatehouse/gate/source"
 	"github.com/gatehouse-dev/gatehouse/testenv/node"
 )
 
@@ -102,6 +105,108 @@ func TestResultsOfBuilds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// log is what the last build of job unit says.
+func (h *house) log() string {
+	h.t.Helper()
+	list := h.json("/api/tenant/gatehouse/builds?job_name=unit").([]any)
+	require.NotEmpty(h.t, list)
+	url := list[0].(map[string]any)["log_url"].(string)
+	return h.get(strings.TrimPrefix(url, "http://gate") + "job-output.txt")
+}
+
+func TestLogSaysWhyABuildEnded(t *testing.T) {
+	hang := func(ctx context.Context, _ *machine, s node.Step, _ io.Writer) (int, error) {
+		if s.Script != "test" {
+			return 0, nil
+		}
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
+	}
+	for name, tt := range map[string]struct {
+		run      func(context.Context, *machine, node.Step, io.Writer) (int, error)
+		then     func(r *review)
+		says     []string
+		saysNone string
+	}{
+		"timeout": {
+			hang, func(*review) {},
+			[]string{"run step 1 of 1 was ended: the job's timeout of 10m 00s is over (after 600.0s)", "TIMED_OUT: the job took longer than its timeout of 10m 00s"}, "lost",
+		},
+		"cancel": {
+			hang, func(r *review) { r.set(func() { r.changes[1].Status = source.Abandoned }); r.tell(1) },
+			[]string{"run step 1 of 1 was ended: the build was canceled", ": CANCELED"}, "lost",
+		},
+		"last try": {
+			func(context.Context, *machine, node.Step, io.Writer) (int, error) { return 0, errors.New("EOF") }, func(*review) {},
+			[]string{"pre-run step 1 of 1: the machine was lost: EOF", ": RETRY_LIMIT: ", "this was try 3, and the job has 3 attempts"}, ": RETRY:",
+		},
+		"foretold, then a good end": {
+			func(_ context.Context, _ *machine, s node.Step, out io.Writer) (int, error) {
+				if s.Script == "test" {
+					_, _ = io.WriteString(out, "--- FAIL: TestA (0.00s)\n")
+				}
+				return 0, nil
+			}, func(*review) {},
+			[]string{": FAILURE: a test failed"}, "SUCCESS",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReview(jobs)
+			inHouse(t, r, newMachines(tt.run), func(h *house) {
+				r.push(1)
+				pass(time.Minute)
+				tt.then(r)
+				pass(time.Hour)
+				log := h.log()
+				for _, s := range tt.says {
+					assert.Contains(h.t, log, s)
+				}
+				assert.NotContains(h.t, log, tt.saysNone)
+			})
+		})
+	}
+}
+
+func TestMissingImageIsWaitedForAndNamed(t *testing.T) {
+	r := newReview(jobs)
+	n := newMachines(works())
+	missing := true
+	n.launch = func(node.Request) error {
+		if missing {
+			return fmt.Errorf("launch node: %w", &node.MissingError{What: "active image \"gatehouse-go\": make it"})
+		}
+		return nil
+	}
+	inHouse(t, r, n, func(h *house) {
+		r.push(1)
+		pass(25 * time.Minute)
+		assert.Equal(h.t, "waiting for the cloud: the cloud has no active image \"gatehouse-go\": make it",
+			h.gate.Status().Pipelines[0].ChangeQueues[0].Heads[0][0].Jobs[0].Phase)
+		missing = false
+		pass(5 * time.Minute)
+		assert.Equal(h.t, 1, r.verified(1))
+
+		missing = true
+		r.push(1)
+		pass(time.Hour)
+		assert.Contains(h.t, r.own(1)[1], "NODE_FAILURE")
+		assert.Contains(h.t, r.own(1)[1], "gatehouse-go")
+	})
+}
+
+func TestUnknownLabelIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
+	r := newReview("- job: {name: a, label: windows, run: x}\n- project: {check: {jobs: [a]}}")
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{t: t, review: r, nodes: newMachines(works()), dir: t.TempDir(), config: func(c *gate.Config) { c.Labels = []string{"go", "", "big"} }}
+		h.start()
+		r.push(1)
+		pass(time.Minute)
+		require.Len(t, r.own(1), 1)
+		assert.Contains(t, r.own(1)[0], `label "windows", which this gate does not have; it has "big", "go"`)
+		h.end()
+	})
 }
 
 func TestMachinesInUseAreBounded(t *testing.T) {

@@ -3,10 +3,14 @@ package gate
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/gatehouse-dev/gatehouse/gate/queue"
 )
+
+// errCanceled is why a build ends whose result nobody needs any more.
+var errCanceled = errors.New("the build was canceled")
 
 // launcher starts builds as machines become free, the most urgent first
 // (A9.1).
@@ -17,13 +21,13 @@ type launcher struct {
 	mu      sync.Mutex
 	waiting builds
 	order   int
-	running map[string]context.CancelFunc
+	running map[string]context.CancelCauseFunc
 }
 
 func newLauncher(machines int) *launcher {
 	l := &launcher{
 		free: make(chan struct{}, machines), ready: make(chan struct{}, 1),
-		running: map[string]context.CancelFunc{},
+		running: map[string]context.CancelCauseFunc{},
 	}
 	for range machines {
 		l.free <- struct{}{}
@@ -76,7 +80,7 @@ func (l *launcher) pop(ctx context.Context) (queue.Run, context.Context, bool) {
 	}
 	run := heap.Pop(&l.waiting).(waitingBuild).Run //nolint:forcetypeassert // builds holds nothing else
 	l.signal()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	l.running[run.Build] = cancel
 	return run, ctx, true
 }
@@ -105,7 +109,7 @@ func (l *launcher) cancel(build string) (began bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if cancel, ok := l.running[build]; ok {
-		cancel()
+		cancel(errCanceled)
 		return true
 	}
 	for i, b := range l.waiting {
@@ -121,7 +125,7 @@ func (l *launcher) ended(build string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if cancel, ok := l.running[build]; ok {
-		cancel()
+		cancel(nil)
 		delete(l.running, build)
 	}
 }

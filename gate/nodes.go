@@ -10,7 +10,8 @@ import (
 // Nodes gives out machines, one for each build.
 type Nodes interface {
 	// Launch returns once the machine answers. On error nothing is left
-	// behind. It reports node.ErrUnknownLabel for a label it does not have.
+	// behind. It reports node.ErrUnknownLabel for a label it does not have,
+	// a node.MissingError for one whose image or flavor nobody has made yet.
 	Launch(ctx context.Context, r node.Request) (Node, error)
 	// Sweep deletes the machines of this gate whose build keep denies.
 	Sweep(ctx context.Context, keep func(build string) bool) error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -145,13 +146,27 @@ func (g *Gate) jobs(ctx context.Context, c queue.Prepare, commit string, files [
 	for _, j := range jobs {
 		if j.Label != "" && g.config.Labels != nil && !slices.Contains(g.config.Labels, j.Label) {
 			wrong = append(wrong, config.Error{Line: j.Line, Column: 1, Message: fmt.Sprintf(
-				"job %q asks for label %q, which this gate does not have; there are %v", j.Name, j.Label, g.config.Labels)})
+				"job %q asks for label %q, which this gate does not have; %s", j.Name, j.Label, choice(g.config.Labels))})
 		}
 	}
 	if wrong != nil {
 		return nil, pipeline, wrong
 	}
 	return jobs, pipeline, nil
+}
+
+// choice says which labels a job may name.
+func choice(labels []string) string {
+	var names []string
+	for _, l := range slices.Sorted(slices.Values(labels)) {
+		if l != "" { // what jobs get that name none
+			names = append(names, strconv.Quote(l))
+		}
+	}
+	if len(names) == 0 {
+		return "leave the label out"
+	}
+	return "it has " + strings.Join(names, ", ")
 }
 
 // queueJob is what the queue needs to know of a job.

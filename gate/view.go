@@ -13,7 +13,7 @@ import (
 
 func (g *Gate) webConfig() web.Config {
 	return web.Config{
-		Log: g.log, Store: g.store, Logs: g.logs, Status: g.Status, Actions: actions{g}, Verify: g.config.Verify,
+		Log: g.log, Store: g.store, Logs: g.logs, Status: g.Status, URL: g.url, Actions: actions{g}, Verify: g.config.Verify,
 	}
 }
 

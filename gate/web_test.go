@@ -112,6 +112,18 @@ func TestLogsAreServedAsTextThatNothingRuns(t *testing.T) {
 	})
 }
 
+func TestFilesOfABuildAreListed(t *testing.T) {
+	tested(t, func(h *house, uuid string) {
+		page := h.get("/logs/" + uuid + "/")
+		assert.Contains(h.t, page, `href="/logs/`+uuid+`/job-output.txt"`)
+		assert.Contains(h.t, page, `href="/logs/`+uuid+`/report.xml"`)
+		assert.Equal(h.t, http.StatusNotFound, h.do("GET", "/logs/none/", "").Code)
+		build := h.json("/api/tenant/gatehouse/build/" + uuid).(map[string]any)
+		assert.Equal(h.t, "http://gate/logs/"+uuid+"/", build["log_url"])
+		assert.Contains(h.t, build["artifacts"], map[string]any{"name": "report.xml", "url": "http://gate/logs/" + uuid + "/report.xml"})
+	})
+}
+
 // Part B: the fields that Zuul's clients read.
 func TestStatusHasZuulsFields(t *testing.T) {
 	r := newReview(jobs)

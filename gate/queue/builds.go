@@ -51,7 +51,7 @@ func (t *turn) run(p Pipeline, i *Item, j Job, index int) {
 	}
 	b.Builds = append(b.Builds, build)
 	t.emit(Run{
-		Pipeline: p.Name, Item: i.ID, Buildset: b.ID, Build: build.ID, Job: j.Name, Try: build.Try,
+		Pipeline: p.Name, Item: i.ID, Buildset: b.ID, Build: build.ID, Job: j.Name, Try: build.Try, Last: b.retries(j.Name)+1 >= j.Attempts,
 		Commit: b.Commit, Change: i.Change, Priority: p.Precedence*1000 + relative(index),
 	})
 }

@@ -121,8 +121,11 @@ type Run struct {
 	Build    string
 	Job      string
 	Try      int
-	Commit   string
-	Change   Change
+	// Last says that the job has no further try if this one ends with Retry:
+	// the result is RetryLimit then.
+	Last   bool
+	Commit string
+	Change Change
 	// Priority orders requests for machines: lower comes first (A9.1).
 	Priority int
 }

@@ -132,7 +132,7 @@ func (s *Server) describe(b store.Build) (buildInfo, error) {
 	c := b.Change
 	i := buildInfo{
 		ID: b.UUID, UUID: b.UUID, Job: b.Job, Result: orNull(string(b.Result)), ErrorDetail: orNull(b.Detail),
-		Start: stamp(b.Began), End: stamp(b.Ended), Voting: b.Voting, LogURL: "/logs/" + b.UUID + "/", Nodeset: b.Label,
+		Start: stamp(b.Began), End: stamp(b.Ended), Voting: b.Voting, LogURL: s.config.URL("/logs/" + b.UUID + "/"), Nodeset: b.Label,
 		Pipeline: b.Pipeline, Final: b.Final, Artifacts: []artifactInfo{}, Provides: []string{},
 		Ref:      refInfo{Project: c.Project, Branch: c.Branch, Change: c.Number, PatchSet: strconv.Itoa(c.PatchSet), Ref: c.Ref, NewRev: c.Revision, RefURL: c.URL},
 		Buildset: setRef{b.Buildset}, Failing: append([]string{}, b.Findings.Names()...), Timings: b.Timings, Node: b.Node,
@@ -143,7 +143,7 @@ func (s *Server) describe(b store.Build) (buildInfo, error) {
 	}
 	files, err := s.config.Logs.Files(b.UUID)
 	for _, f := range files {
-		i.Artifacts = append(i.Artifacts, artifactInfo{Name: f.Name(), URL: "/logs/" + b.UUID + "/" + f.Name()})
+		i.Artifacts = append(i.Artifacts, artifactInfo{Name: f.Name(), URL: i.LogURL + f.Name()})
 	}
 	return i, err
 }

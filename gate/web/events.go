@@ -41,6 +41,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// logIndex lists a build's files.
+func (s *Server) logIndex(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.build(r.Context(), r.PathValue("uuid"))
+	if err != nil {
+		return err
+	}
+	return s.render(w, "files.html", v)
+}
+
 // logFile serves a build's file as it is: untrusted bytes, which a browser
 // may show as text or save, and nothing else.
 func (s *Server) logFile(w http.ResponseWriter, r *http.Request) error {

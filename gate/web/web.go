@@ -30,6 +30,8 @@ type Config struct {
 	Store  *store.Store
 	Logs   *buildlog.Dir
 	Status func() Status
+	// URL is the address of a page, for those who are told it elsewhere.
+	URL func(path string) string
 	// Actions change the queues; only administrators may.
 	Actions Actions
 	// Verify checks a password; nil: nobody may change anything.
@@ -90,6 +92,7 @@ func (s *Server) routes() error {
 	s.page("GET /buildset/{uuid}", s.buildsetPage)
 	s.page("GET /t/{tenant}/build/{uuid}", s.buildPage)
 	s.page("GET /t/{tenant}/buildset/{uuid}", s.buildsetPage)
+	s.page("GET /logs/{uuid}/{$}", s.logIndex)
 	s.page("GET /logs/{uuid}/{name}", s.logFile)
 	s.page("GET /stream/{uuid}", s.stream)
 	s.api()

@@ -87,7 +87,7 @@ function logLine(text, number) {
   time.textContent = parts ? parts[2] : "";
   output = output.replace(escapes, "");
   body.textContent = output;
-  if (output.startsWith("==> ")) row.className = / failed | was ended |: (FAILURE|TIMED_OUT|DISK_FULL|ERROR|RETRY|POST_FAILURE|NODE_FAILURE)/.test(output) ? "say fail" : "say";
+  if (output.startsWith("==> ")) row.className = / failed | was ended| was lost|: (FAILURE|TIMED_OUT|DISK_FULL|ERROR|RETRY|POST_FAILURE|NODE_FAILURE)/.test(output) ? "say fail" : "say";
   else if (/^\s*--- FAIL: |^FAIL\s|^panic: |^\S+\.go:\d+:\d+: /.test(output)) row.className = "fail";
   row.append(anchor, time, body);
   return row;
