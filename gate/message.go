@@ -38,18 +38,22 @@ func headline(pipeline string, o queue.Outcome) string {
 
 // vote is the value of Verified for an outcome; ok is false for none.
 func vote(pipeline string, o queue.Outcome) (value int, ok bool) {
-	strength := 1
-	if pipeline == config.Gate {
-		strength = 2
-	}
 	switch o.Result {
 	case queue.ItemSuccess:
-		return strength, true
+		return strength(pipeline), true
 	case queue.ItemFailure, queue.ItemMergeConflict, queue.ItemConfigError:
-		return -strength, true
+		return -strength(pipeline), true
 	default:
 		return 0, false
 	}
+}
+
+// strength is how far a pipeline votes.
+func strength(pipeline string) int {
+	if pipeline == config.Gate {
+		return 2
+	}
+	return 1
 }
 
 // message writes a report (A5): the build set, then the jobs, in the order of

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/gate/config"
 	"github.com/gatehouse-dev/gatehouse/gate/merger"
 	"github.com/gatehouse-dev/gatehouse/gate/queue"
 	"github.com/gatehouse-dev/gatehouse/gate/source"
@@ -18,16 +19,29 @@ import (
 // refuse (A5).
 const submitTries = 3
 
-// reportStart tells a change that its jobs begin, and takes the old vote back.
-// It is a courtesy: if it fails, nothing follows.
+// reportStart tells a change that its jobs begin. A vote of an earlier run
+// stands until the result takes its place, but not the one with which the
+// change could be submitted meanwhile. All that is a courtesy: if it fails,
+// nothing follows.
 func (g *Gate) reportStart(ctx context.Context, c queue.ReportStart) {
-	err := g.source.Report(ctx, c.Change, source.Report{
-		Pipeline: c.Pipeline, Quiet: true, Labels: map[string]int{verified: 0},
+	r := source.Report{
+		Pipeline: c.Pipeline, Quiet: true,
 		Message: fmt.Sprintf("Starting %s jobs.\n%s", c.Pipeline, g.url(fmt.Sprintf("/#change-%d", c.Change.Number))),
-	})
+	}
+	if change, err := g.source.Change(ctx, c.Change.Number); err != nil || submittable(change) {
+		r.Labels = map[string]int{verified: 0}
+	}
+	err := g.source.Report(ctx, c.Change, r)
 	if err != nil && ctx.Err() == nil {
 		g.log.WarnContext(ctx, "the start of jobs was not reported", "change", c.Change.Key, "error", err)
 	}
+}
+
+// submittable reports whether the gate's own vote lets a change be submitted.
+func submittable(c *source.Change) bool {
+	return slices.ContainsFunc(c.Votes, func(v source.Vote) bool {
+		return v.Own && v.Label == verified && v.Value >= strength(config.Gate)
+	})
 }
 
 // refuse tells a change why it does not enter a pipeline.
