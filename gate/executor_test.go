@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -239,5 +241,24 @@ func TestWaitingJobSaysWhatItWaitsFor(t *testing.T) {
 		assert.Equal(t, "run step 1 of 1", item.Jobs[0].Phase)
 		require.NotNil(t, item.Jobs[1].WaitingStatus)
 		assert.Equal(t, "waiting for [a]", *item.Jobs[1].WaitingStatus)
+	})
+}
+
+func TestOldLogsAreRemovedAndTheirBuildsRemembered(t *testing.T) {
+	r := newReview(jobs)
+	inHouse(t, r, newMachines(works()), func(h *house) {
+		t := h.t
+		r.push(1)
+		pass(5 * time.Minute)
+		build := h.json("/api/tenant/gatehouse/builds?job_name=unit").([]any)[0].(map[string]any)["uuid"].(string)
+		file := filepath.Join(h.dir, "logs", build, "job-output.txt")
+		at := time.Now() // the files have the real clock's times
+		require.NoError(t, os.Chtimes(file, at, at))
+		pass(29 * 24 * time.Hour)
+		assert.FileExists(t, file)
+		pass(25 * time.Hour)
+		assert.NoFileExists(t, file)
+		assert.Contains(t, h.get("/build/"+build), "SUCCESS")
+		assert.Contains(t, h.get("/logs/"+build+"/"), "no files")
 	})
 }

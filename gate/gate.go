@@ -59,6 +59,9 @@ type Config struct {
 	Window queue.Window
 	// LogLimit bounds the log of a build, in bytes. Default 64 MiB.
 	LogLimit int64
+	// KeepLogs is how long the logs and artifacts of builds are kept; their
+	// results are kept always. Default 30 days.
+	KeepLogs time.Duration
 	// Recheck is how often all open changes are looked at even if no event
 	// asks for it. Default 5 minutes.
 	Recheck time.Duration
@@ -136,6 +139,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LogLimit == 0 {
 		c.LogLimit = 64 << 20
+	}
+	if c.KeepLogs == 0 {
+		c.KeepLogs = 30 * 24 * time.Hour
 	}
 	if c.Recheck == 0 {
 		c.Recheck = 5 * time.Minute
@@ -241,11 +247,24 @@ func (g *Gate) flows(yes bool) {
 	g.web.Changed()
 }
 
+// prune removes logs that are not kept any longer.
+func (g *Gate) prune(ctx context.Context) {
+	n, err := g.logs.Prune(time.Now().Add(-g.config.KeepLogs))
+	if err != nil {
+		g.log.WarnContext(ctx, "old logs could not be removed", "error", err)
+	}
+	if n > 0 {
+		g.log.InfoContext(ctx, "old logs removed", "builds", n)
+	}
+}
+
 // sweepLoop deletes machines that no build needs: at the start those of a
-// gate that was killed, later those whose deletion failed.
+// gate that was killed, later those whose deletion failed. It removes old
+// logs, too.
 func (g *Gate) sweepLoop(ctx context.Context) {
 	pause := time.Second
 	for {
+		g.prune(ctx)
 		err := g.config.Nodes.Sweep(ctx, g.live.has)
 		switch {
 		case ctx.Err() != nil:

@@ -118,6 +118,7 @@ func TestFilesOfABuildAreListed(t *testing.T) {
 		assert.Contains(h.t, page, `href="/logs/`+uuid+`/job-output.txt"`)
 		assert.Contains(h.t, page, `href="/logs/`+uuid+`/report.xml"`)
 		assert.Equal(h.t, http.StatusNotFound, h.do("GET", "/logs/none/", "").Code)
+		assert.Equal(h.t, "/logs/"+uuid+"/", h.do("GET", "/logs/"+uuid, "").Header().Get("Location"))
 		build := h.json("/api/tenant/gatehouse/build/" + uuid).(map[string]any)
 		assert.Equal(h.t, "http://gate/logs/"+uuid+"/", build["log_url"])
 		assert.Contains(h.t, build["artifacts"], map[string]any{"name": "report.xml", "url": "http://gate/logs/" + uuid + "/report.xml"})

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"time"
 )
 
 // Name is the file name of a build's log.
@@ -130,6 +131,35 @@ func (d *Dir) Files(build string) ([]fs.FileInfo, error) {
 		}
 	}
 	return list, nil
+}
+
+// Prune removes the files of builds whose log was last written before a time.
+// It reports how many builds that were.
+func (d *Dir) Prune(before time.Time) (int, error) {
+	builds, err := os.ReadDir(d.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("list logs: %w", err)
+	}
+	var errs []error
+	pruned := 0
+	for _, b := range builds {
+		path, err := d.File(b.Name(), Name)
+		if err != nil {
+			continue // nothing that a build made
+		}
+		if info, err := os.Stat(path); err != nil || !info.ModTime().Before(before) {
+			continue
+		}
+		if _, live := d.watch(b.Name()); live {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+			errs = append(errs, fmt.Errorf("remove files of build %s: %w", b.Name(), err))
+			continue
+		}
+		pruned++
+	}
+	return pruned, errors.Join(errs...)
 }
 
 // Follow calls f with the log's bytes from offset on, as they come, until the

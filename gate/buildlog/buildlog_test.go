@@ -5,9 +5,11 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -127,6 +129,34 @@ func TestNamesDoNotLeaveTheFolder(t *testing.T) {
 		require.ErrorIs(t, err, buildlog.ErrName, name)
 	}
 	require.ErrorIs(t, d.Follow(t.Context(), "none", 0, nil), fs.ErrNotExist)
+}
+
+func TestPruneRemovesWhatIsOldAndComplete(t *testing.T) {
+	dir := t.TempDir()
+	d := buildlog.Open(dir)
+	pruned, err := buildlog.Open(filepath.Join(dir, "none")).Prune(time.Now())
+	require.NoError(t, err)
+	assert.Zero(t, pruned)
+	limit := time.Now().Add(-time.Hour)
+	for name, age := range map[string]time.Duration{"old": 2 * time.Hour, "new": time.Minute, "silent": 2 * time.Hour} {
+		w, err := d.Create(name, 1<<20)
+		require.NoError(t, err)
+		if name == "silent" { // it runs and writes nothing
+			defer w.Close()
+		} else {
+			require.NoError(t, w.Close())
+		}
+		at := time.Now().Add(-age)
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name, buildlog.Name), at, at))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
+	pruned, err = d.Prune(limit)
+	require.NoError(t, err)
+	assert.Equal(t, 1, pruned)
+	assert.NoDirExists(t, filepath.Join(dir, "old"))
+	assert.DirExists(t, filepath.Join(dir, "new"))
+	assert.DirExists(t, filepath.Join(dir, "silent"))
+	assert.DirExists(t, filepath.Join(dir, "lost+found"))
 }
 
 func TestFilesListsTheLogAndTheArtifacts(t *testing.T) {

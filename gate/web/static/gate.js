@@ -131,7 +131,10 @@ async function readLog() {
       }
     } catch { state.textContent = "the connection was lost; trying again…"; }
     await new Promise((r) => setTimeout(r, pause));
-    if (document.querySelector("#build [data-ended]") && state.textContent === "no output yet") return;
+    if (document.querySelector("#build [data-ended]") && state.textContent === "no output yet") {
+      state.textContent = "there is no log: none was written, or it is not kept any longer";
+      return;
+    }
   }
 }
 
