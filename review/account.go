@@ -15,6 +15,8 @@ type Account struct {
 	Service    bool   // member of Service Users
 	Active     bool
 	Registered time.Time
+
+	origin string // whose it is where passwords are kept: "user:ID"; "" if nobody's
 }
 
 // Name is what people call the account: the full name, else the username.
@@ -52,11 +54,14 @@ func (a *Account) Groups() []string {
 
 // User is what is known of somebody where passwords are kept.
 type User struct {
+	ID                        string // never given to another user; may be empty
 	Username, FullName, Email string
 	Admin, Service            bool
+	Disabled                  bool // may not log in; Verify refuses such a user itself
 }
 
-// Passwords verifies passwords; the identity service does.
+// Passwords verifies passwords; the identity service does. If it implements
+// Standings too, a user who is disabled or deleted loses access here.
 type Passwords interface {
 	// Verify reports whose password it is, or fault.Unauthorized.
 	Verify(ctx context.Context, username, password string) (User, error)

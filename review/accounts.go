@@ -92,8 +92,8 @@ func insertAccount(ctx context.Context, t *tx, a *Account) error {
 	if err != nil {
 		return fmt.Errorf("number account: %w", err)
 	}
-	err = t.exec(ctx, "insert account", `INSERT INTO accounts (id, username, full_name, email, admin, service, registered)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, a.ID, a.Username, a.FullName, a.Email, a.Admin, a.Service, micros(t.at))
+	err = t.exec(ctx, "insert account", `INSERT INTO accounts (id, username, full_name, email, admin, service, registered, origin)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, a.ID, a.Username, a.FullName, a.Email, a.Admin, a.Service, micros(t.at), a.origin)
 	if db.IsUnique(err) {
 		return fault.New(fault.Conflict, "username '%s' already exists", a.Username)
 	}
@@ -107,7 +107,7 @@ func insertAccount(ctx context.Context, t *tx, a *Account) error {
 	return err
 }
 
-const accountColumns = `id, username, full_name, email, admin, service, active, registered`
+const accountColumns = `id, username, full_name, email, admin, service, active, registered, origin`
 
 func selectAccount(ctx context.Context, q querier, where string, args ...any) (*Account, error) {
 	all, err := selectAccounts(ctx, q, where+` LIMIT 1`, args...)
@@ -130,7 +130,7 @@ func selectAccounts(ctx context.Context, q querier, where string, args ...any) (
 		registered int64
 	}
 	all, err := collect(rows, func(r *row) []any {
-		return []any{&r.ID, &r.Username, &r.FullName, &r.Email, &r.Admin, &r.Service, &r.Active, &r.registered}
+		return []any{&r.ID, &r.Username, &r.FullName, &r.Email, &r.Admin, &r.Service, &r.Active, &r.registered, &r.origin}
 	})
 	accounts := make([]Account, len(all))
 	for i, r := range all {

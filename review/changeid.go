@@ -61,7 +61,7 @@ func refuseCommit(c *git.Commit, what, hint string) *refusal {
 
 // changeIDOf is the Change-Id of a commit, or why it has no proper one, in
 // Gerrit's words (CommitValidators.ChangeIdValidator).
-func (s *Service) changeIDOf(c *git.Commit) (string, *refusal) {
+func (s *Service) changeIDOf(caller *Account, c *git.Commit) (string, *refusal) {
 	var ids []string
 	for _, f := range footers(c.Message) {
 		if strings.ToLower(f.key) == changeIDKey {
@@ -75,11 +75,11 @@ func (s *Service) changeIDOf(c *git.Commit) (string, *refusal) {
 		return "", refuseCommit(c, "Change-Id must be in message footer",
 			"Hint: run\n  git commit --amend\nand move 'Change-Id: Ixxx..' to the bottom on a separate line")
 	case len(ids) == 0:
-		return "", refuseCommit(c, changeIDIsNeeded, s.hookHint())
+		return "", refuseCommit(c, changeIDIsNeeded, s.hookHint(caller))
 	case len(ids) > 1:
 		return "", refuseCommit(c, "multiple Change-Id lines in message footer", listIDs(ids))
 	case !changeIDForm.MatchString(ids[0]) || zeroID.MatchString(ids[0]):
-		return "", refuseCommit(c, "invalid Change-Id line format in message footer", s.hookHint())
+		return "", refuseCommit(c, "invalid Change-Id line format in message footer", s.hookHint(caller))
 	}
 	return ids[0], nil
 }
@@ -98,12 +98,12 @@ func listIDs(ids []string) string {
 	return b.String()
 }
 
-// hookHint tells how to install the commit-msg hook.
-func (s *Service) hookHint() string {
+// hookHint tells the caller how to install the commit-msg hook.
+func (s *Service) hookHint(caller *Account) string {
 	var b strings.Builder
 	b.WriteString("Hint: to automatically insert a Change-Id, install the hook:\n")
 	if host, port, ok := strings.Cut(s.config.SSH, ":"); ok {
-		fmt.Fprintf(&b, "gitdir=$(git rev-parse --git-dir); scp -p -P %s %s:hooks/commit-msg ${gitdir}/hooks/\n", port, host)
+		fmt.Fprintf(&b, "gitdir=$(git rev-parse --git-dir); scp -p -P %s %s@%s:hooks/commit-msg ${gitdir}/hooks/\n", port, caller.Username, host)
 		b.WriteString("(for OpenSSH >= 9.0 you need to add the flag '-O' to the scp command)\n")
 		b.WriteString("or, for http(s):\n")
 	}

@@ -130,12 +130,15 @@ func (s *Service) DeleteSSHKey(ctx context.Context, caller *Account, id int64, s
 	})
 }
 
-// AccountByKey is the active account of that name with that public key, in
-// SSH's wire format, or fault.Unauthorized.
+// AccountByKey is the account of that name with that public key, in SSH's wire
+// format, if ActiveAccount lets it in; otherwise it is fault.Unauthorized.
 func (s *Service) AccountByKey(ctx context.Context, username string, blob []byte) (*Account, error) {
 	a, err := selectAccount(ctx, s.db, `username = $1 AND active = 1 AND id = (SELECT account FROM ssh_keys WHERE blob = $2)`, username, blob)
 	if err == nil && a == nil {
 		err = errLogin()
 	}
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	return s.inStanding(ctx, a)
 }

@@ -13,15 +13,15 @@ import (
 
 // Login reports whose username and password these are: Passwords' or the
 // account's own HTTP password. Who logs in for the first time gets an account,
-// with the name and address that Passwords knows; the groups follow Passwords
-// at each log-in. Anything else is fault.Unauthorized.
+// with the name that Passwords knows; its groups and address follow Passwords
+// (see followUser). Anything else is fault.Unauthorized.
 //
 // A success is remembered for a minute, since a client sends its password with
 // every request.
 func (s *Service) Login(ctx context.Context, username, password string) (*Account, error) {
 	key, generation := s.logins.key(username, password)
 	if id, ok := s.logins.known(key); ok {
-		if a, err := s.AccountByID(ctx, id); err == nil && a.Active {
+		if a, err := s.ActiveAccount(ctx, id); err == nil {
 			return a, nil
 		}
 	}
@@ -47,7 +47,11 @@ func (s *Service) verify(ctx context.Context, username, password string) (*Accou
 		return nil, err
 	}
 	if own {
-		return s.AccountByUsername(ctx, username)
+		a, err := s.AccountByUsername(ctx, username)
+		if err != nil {
+			return nil, err
+		}
+		return s.inStanding(ctx, a)
 	}
 	user, err := s.config.Passwords.Verify(ctx, username, password)
 	if fault.Is(err, fault.Unauthorized) {
@@ -65,17 +69,15 @@ func (s *Service) welcome(ctx context.Context, user User) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a != nil && (a.Admin != user.Admin || a.Service != user.Service) {
-		a.Admin, a.Service = user.Admin, user.Service
-		return a, s.write(ctx, func(t *tx) error {
-			return t.exec(ctx, "update groups", `UPDATE accounts SET admin = $1, service = $2 WHERE id = $3`, a.Admin, a.Service, a.ID)
-		})
-	}
+	s.standings.forget(user.Username)
 	if a != nil {
-		return a, nil
+		if a.another(&user) {
+			defer s.logins.forget()
+		}
+		return s.followUser(ctx, a, &user, user.origin())
 	}
 	a = &Account{Username: user.Username, FullName: user.FullName, Email: user.Email,
-		Admin: user.Admin, Service: user.Service, Active: true}
+		Admin: user.Admin, Service: user.Service, Active: true, origin: user.origin()}
 	err = s.write(ctx, func(t *tx) error { return insertAccount(ctx, t, a) })
 	if fault.Is(err, fault.Conflict) { // somebody else's request was first, or the address is taken
 		if first, err := selectAccount(ctx, s.db, `username = $1`, user.Username); first != nil || err != nil {

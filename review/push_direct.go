@@ -103,7 +103,7 @@ func (r *receiver) landed(ctx context.Context, u git.Update) ([]landing, error) 
 	}
 	var landed []landing
 	for i := range commits {
-		id, refused := r.s.changeIDOf(&commits[i])
+		id, refused := r.s.changeIDOf(r.caller, &commits[i])
 		c := byID[id]
 		if refused != nil || c == nil {
 			continue

@@ -159,7 +159,7 @@ func (r *receiver) checkImplicitMerges(ctx context.Context, branch string, commi
 
 // upload checks one commit and finds its change.
 func (r *receiver) upload(ctx context.Context, branch string, c *git.Commit) (*upload, error) {
-	id, refused := r.s.changeIDOf(c)
+	id, refused := r.s.changeIDOf(r.caller, c)
 	if refused != nil {
 		return nil, refused
 	}
@@ -241,7 +241,10 @@ func (r *receiver) checkPeople(ctx context.Context, c *git.Commit) error {
 			fmt.Fprintf(&b, "   %s\n", e)
 		}
 	}
-	fmt.Fprintf(&b, "To register an email address, visit:\n%s/settings#EmailAddresses\n\n", r.s.config.URL)
+	if len(emails) > 0 {
+		fmt.Fprintf(&b, "To push it as yourself, run\n  git -c user.email=%s commit --amend --reset-author --no-edit\n", emails[0])
+	}
+	b.WriteString("To have another address registered, ask an administrator of this server.\n\n")
 	refused.text = b.String()
 	return refused
 }

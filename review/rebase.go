@@ -86,16 +86,22 @@ func (s *Service) baseByName(ctx context.Context, caller *Account, repo *git.Rep
 			}
 			return p.Revision, s.checkCycle(ctx, repo, c, p.Revision)
 		}
-		if err == nil || !fault.Is(err, fault.NotFound) {
-			return "", fault.New(fault.BadRequest, "base change %d is of another project or branch", number)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return "", err
+		}
+		if err == nil {
+			return "", fault.New(fault.Conflict, "base change is targeting wrong branch: %s,%s%s", other.Project, headsPrefix, other.Branch)
 		}
 	}
 	hash, err := repo.Resolve(ctx, base)
 	if err != nil {
 		return "", err
 	}
+	if _, number := strconv.ParseInt(name, 10, 64); hash == "" && number == nil {
+		return "", fault.New(fault.Unprocessable, "Base change not found: %s", base)
+	}
 	if hash == "" {
-		return "", fault.New(fault.BadRequest, "base revision is missing from the destination branch: %s", base)
+		return "", fault.New(fault.Conflict, "base revision is missing from the destination branch: %s", base)
 	}
 	contained, err := repo.IsAncestor(ctx, hash, headsPrefix+c.Branch)
 	if err == nil && !contained {
@@ -130,7 +136,7 @@ func (s *Service) SetMessage(ctx context.Context, caller *Account, number int64,
 			return commit, "", fault.New(fault.Conflict, "new and existing commit message are the same")
 		}
 		commit.Message = message
-		id, refused := s.changeIDOf(&commit)
+		id, refused := s.changeIDOf(caller, &commit)
 		if refused != nil {
 			return commit, "", fault.New(fault.Conflict, "%s", refused.reason)
 		}

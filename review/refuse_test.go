@@ -27,7 +27,7 @@ func TestPushIsRefused(t *testing.T) {
 		{
 			name: "no Change-Id", prepare: raw("Subject\n"),
 			want:   "commit SHA: missing Change-Id in message footer",
-			before: "remote: Hint: to automatically insert a Change-Id, install the hook:\nremote: gitdir=$(git rev-parse --git-dir); scp -p -P 29418 127.0.0.1:hooks/commit-msg ${gitdir}/hooks/\nremote: (for OpenSSH >= 9.0 you need to add the flag '-O' to the scp command)",
+			before: "remote: Hint: to automatically insert a Change-Id, install the hook:\nremote: gitdir=$(git rev-parse --git-dir); scp -p -P 29418 ann@127.0.0.1:hooks/commit-msg ${gitdir}/hooks/\nremote: (for OpenSSH >= 9.0 you need to add the flag '-O' to the scp command)",
 		},
 		{
 			name: "Change-Id in the body", prepare: raw("Subject\n\nChange-Id: " + someID + "\n\nMore.\n"),
@@ -79,7 +79,7 @@ func TestPushIsRefused(t *testing.T) {
 		{name: "somebody else's commit", prepare: func(c *reviewtest.Clone) {
 			c.Git("-c", "user.name=x", "commit", "--allow-empty", "-q", "-m", "Subject")
 			c.GitAs("bob", "commit", "-q", "--amend", "--allow-empty", "--no-edit")
-		}, want: "commit SHA: invalid committer", before: "email address bob@example.com is not registered in your account"},
+		}, want: "commit SHA: invalid committer", before: "remote: To push it as yourself, run\nremote:   git -c user.email=ann@example.com commit --amend --reset-author --no-edit"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

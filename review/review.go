@@ -64,6 +64,10 @@ type Config struct {
 	DefaultBranch string
 	// MaxBatch bounds the changes of one push. Default 100.
 	MaxBatch int
+	// Recheck is for how long what Passwords says of a user's standing is
+	// believed, which is how long one who was disabled still gets in. Default 5
+	// seconds; below 0 it is asked each time.
+	Recheck time.Duration
 	// Git is the git program. Default "git", found in the PATH.
 	Git string
 }
@@ -71,14 +75,15 @@ type Config struct {
 // Service is the review server's domain. Its methods may be called
 // concurrently.
 type Service struct {
-	config Config
-	log    *slog.Logger
-	db     *sql.DB
-	repos  *git.Store
-	locks  locks
-	events hub
-	logins logins
-	gates  gates
+	config    Config
+	log       *slog.Logger
+	db        *sql.DB
+	repos     *git.Store
+	locks     locks
+	events    hub
+	logins    logins
+	standings standings
+	gates     gates
 }
 
 // New opens the review server's state in config.Dir and finishes what a crash
@@ -95,6 +100,9 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	}
 	if config.MaxBatch == 0 {
 		config.MaxBatch = 100
+	}
+	if config.Recheck == 0 {
+		config.Recheck = 5 * time.Second
 	}
 	if config.Git == "" {
 		config.Git = "git"

@@ -290,3 +290,15 @@ func (s *Service) Verify(ctx context.Context, username, password string) (u User
 	admin, err = selectIsAdmin(ctx, s.db, u.ID)
 	return u, admin, err
 }
+
+// Standing is a user of the default domain as it is now, enabled or not, and
+// whether it is an administrator of the cloud: for services that have verified
+// its password before. One that does not exist is fault.NotFound.
+func (s *Service) Standing(ctx context.Context, username string) (u User, admin bool, err error) {
+	u, err = selectUserByName(ctx, s.db, DefaultDomainID, username)
+	if err != nil {
+		return User{}, false, err
+	}
+	admin, err = selectIsAdmin(ctx, s.db, u.ID)
+	return u, admin, err
+}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,13 +36,42 @@ var Users = map[string]review.User{
 	"bob":   {Username: "bob", FullName: "Bob Reviewer", Email: "bob@example.com"},
 }
 
-type passwords struct{}
+// Directory is where a site's users and their passwords are kept.
+type Directory struct {
+	mu    sync.Mutex
+	users map[string]review.User
+}
+
+// Know makes the directory know a user, or know it differently.
+func (d *Directory) Know(user review.User) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.users[user.Username] = user
+}
+
+// Forget deletes a user.
+func (d *Directory) Forget(username string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.users, username)
+}
 
 // Verify implements review.Passwords.
-func (passwords) Verify(_ context.Context, username, password string) (review.User, error) {
-	user, ok := Users[username]
-	if !ok || password != Password {
+func (d *Directory) Verify(ctx context.Context, username, password string) (review.User, error) {
+	user, err := d.Standing(ctx, username)
+	if err != nil || user.Disabled || password != Password {
 		return review.User{}, fault.New(fault.Unauthorized, "wrong password")
+	}
+	return user, nil
+}
+
+// Standing implements review.Standings.
+func (d *Directory) Standing(_ context.Context, username string) (review.User, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	user, ok := d.users[username]
+	if !ok {
+		return review.User{}, fault.New(fault.NotFound, "no user %s", username)
 	}
 	return user, nil
 }
@@ -49,8 +79,10 @@ func (passwords) Verify(_ context.Context, username, password string) (review.Us
 // Site is a running review server: its service, and git over HTTP.
 type Site struct {
 	*review.Service
-	Dir string
-	URL string // of the HTTP server, e.g. http://127.0.0.1:4711
+
+	People *Directory // Users, to begin with; asked at each use of an account
+	Dir    string
+	URL    string // of the HTTP server, e.g. http://127.0.0.1:4711
 }
 
 // Start starts a site that ends with the test.
@@ -73,8 +105,9 @@ func StartIn(tb testing.TB, dir string) *Site {
 func Open(ctx context.Context, dir string, log *slog.Logger) (site *Site, end func() error, err error) {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
+	people := &Directory{users: maps.Clone(Users)}
 	service, err := review.New(ctx, review.Config{
-		Dir: dir, Log: log, Passwords: passwords{}, URL: server.URL, SSH: "127.0.0.1:29418",
+		Dir: dir, Log: log, Passwords: people, Recheck: -1, URL: server.URL, SSH: "127.0.0.1:29418",
 	})
 	if err != nil {
 		server.Close()
@@ -90,7 +123,7 @@ func Open(ctx context.Context, dir string, log *slog.Logger) (site *Site, end fu
 		}
 	}
 	mux.Handle("/", githttp.New(service, log))
-	return &Site{Service: service, Dir: dir, URL: server.URL}, end, nil
+	return &Site{Service: service, People: people, Dir: dir, URL: server.URL}, end, nil
 }
 
 // Account logs a user in.

@@ -20,7 +20,8 @@ import (
 type session struct {
 	server   *Server
 	service  *review.Service
-	caller   *review.Account
+	account  int64           // that logged in
+	caller   *review.Account // the same, as it is now
 	channel  ssh.Channel
 	protocol string // GIT_PROTOCOL
 	work     sync.WaitGroup
@@ -33,8 +34,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 
 // session waits for the client to say what it wants, does that, and ends.
 func (s *Server) session(ctx context.Context, conn *ssh.ServerConn, channel ssh.Channel, requests <-chan *ssh.Request) {
-	id, _ := conn.Permissions.ExtraData[accountKey{}].(int64)
-	ss := &session{server: s, service: s.config.Service, channel: channel}
+	ss := &session{server: s, service: s.config.Service, channel: channel, account: accountOf(conn)}
 	defer ss.work.Wait()                   // ends as the client confirms the channel's end, or goes
 	defer func() { _ = channel.Close() }() // fails if the client closed it
 	ctx, cancel := context.WithCancel(ctx)
@@ -56,7 +56,7 @@ func (s *Server) session(ctx context.Context, conn *ssh.ServerConn, channel ssh.
 			cancel() // the client is gone
 		})
 		var problem error
-		if ss.caller, problem = s.config.Service.AccountByID(ctx, id); problem == nil {
+		if ss.caller, problem = s.config.Service.ActiveAccount(ctx, ss.account); problem == nil {
 			problem = run(ctx)
 		}
 		ss.exit(ctx, problem)
@@ -145,7 +145,7 @@ func (ss *session) exit(ctx context.Context, err error) {
 	default:
 		status = 1
 		if ctx.Err() == nil && !errors.Is(err, io.EOF) {
-			ss.server.config.Log.ErrorContext(ctx, "ssh command failed", "account", ss.caller.ID, "err", err)
+			ss.server.config.Log.ErrorContext(ctx, "ssh command failed", "account", ss.account, "err", err)
 		}
 		fmt.Fprintln(ss.channel.Stderr(), "fatal: internal server error")
 	}

@@ -174,7 +174,14 @@ func (s *Server) connection(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// keepAlive drops a client that is not there any more.
+// accountOf is the id of the account that a connection was opened for.
+func accountOf(conn *ssh.ServerConn) int64 {
+	id, _ := conn.Permissions.ExtraData[accountKey{}].(int64)
+	return id
+}
+
+// keepAlive drops a client that is not there any more, or may not be: one that
+// streams events would otherwise do so for ever.
 func (s *Server) keepAlive(ctx context.Context, conn *ssh.ServerConn) {
 	ticker := time.NewTicker(s.config.KeepAlive)
 	defer ticker.Stop()
@@ -188,6 +195,10 @@ func (s *Server) keepAlive(ctx context.Context, conn *ssh.ServerConn) {
 		_, _, err := conn.SendRequest("keepalive@openssh.com", true, nil)
 		dead.Stop()
 		if err != nil {
+			return
+		}
+		if _, err := s.config.Service.ActiveAccount(ctx, accountOf(conn)); fault.Is(err, fault.Unauthorized) {
+			_ = conn.Close()
 			return
 		}
 	}

@@ -97,8 +97,8 @@ func (s *Site) identify(ctx context.Context, v *visit) error {
 	if id == 0 {
 		return nil
 	}
-	account, err := s.service.AccountByID(ctx, id)
-	if fault.Is(err, fault.NotFound) || err == nil && !account.Active {
+	account, err := s.service.ActiveAccount(ctx, id)
+	if fault.Is(err, fault.Unauthorized) {
 		return nil
 	}
 	if err != nil {

@@ -65,8 +65,21 @@ func (d passwordDoor) Verify(ctx context.Context, username, password string) (re
 	if err != nil {
 		return review.User{}, err
 	}
+	return reviewUser(user, admin), nil
+}
+
+// Standing implements review.Standings.
+func (d passwordDoor) Standing(ctx context.Context, username string) (review.User, error) {
+	user, admin, err := d.users.Standing(ctx, username)
+	if err != nil {
+		return review.User{}, err
+	}
+	return reviewUser(user, admin), nil
+}
+
+func reviewUser(user identity.User, admin bool) review.User {
 	return review.User{
-		Username: user.Name, FullName: user.Text("full_name"), Email: user.Text("email"),
-		Admin: admin, Service: user.Name == gateUser,
-	}, nil
+		ID: user.ID, Username: user.Name, FullName: user.Text("full_name"), Email: user.Text("email"),
+		Admin: admin, Service: user.Name == gateUser, Disabled: !user.Enabled,
+	}
 }
