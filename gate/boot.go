@@ -38,7 +38,7 @@ func (x *execution) boot(ctx context.Context) (queue.Result, string) {
 		n, err := x.launch(ctx)
 		patience, why := launchPatience, ""
 		if missing, ok := errors.AsType[*node.MissingError](err); ok {
-			patience, why = imagePatience, missing.Error()
+			patience, why = imagePatience, "no "+missing.What
 		} else if err != nil {
 			why = firstLine(err.Error())
 		}

@@ -184,7 +184,7 @@ func TestMissingImageIsWaitedForAndNamed(t *testing.T) {
 	inHouse(t, r, n, func(h *house) {
 		r.push(1)
 		pass(25 * time.Minute)
-		assert.Equal(h.t, "waiting for the cloud: the cloud has no active image \"gatehouse-go\": make it",
+		assert.Equal(h.t, "waiting for the cloud: no active image \"gatehouse-go\": make it",
 			h.gate.Status().Pipelines[0].ChangeQueues[0].Heads[0][0].Jobs[0].Phase)
 		missing = false
 		pass(5 * time.Minute)
