@@ -12,6 +12,7 @@ import (
 )
 
 func TestHTTPPasswordsAreMadeAndRevoked(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	ann, bob := site.Account(t, "ann"), site.Account(t, "bob")
 	password, err := site.SetHTTPPassword(t.Context(), ann, ann.ID, "")
@@ -31,6 +32,7 @@ func TestHTTPPasswordsAreMadeAndRevoked(t *testing.T) {
 }
 
 func TestAccountsAreFoundByWhateverNamesThem(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	ann := site.Account(t, "ann")
 	for _, text := range []string{"self", "ann", "ann@example.com", "ANN@example.com", "Ann Author", "Ann Author <ann@example.com>"} {
@@ -47,6 +49,7 @@ func TestAccountsAreFoundByWhateverNamesThem(t *testing.T) {
 }
 
 func TestAKeyBelongsToOneAccount(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	ann, bob := site.Account(t, "ann"), site.Account(t, "bob")
 	const line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl someone"
@@ -69,6 +72,7 @@ func TestAKeyBelongsToOneAccount(t *testing.T) {
 }
 
 func TestOnlyAdministratorsMakeAccounts(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	_, err := site.CreateAccount(t.Context(), site.Account(t, "ann"), review.NewAccount{Username: "new"})
 	assert.True(t, fault.Is(err, fault.Forbidden))

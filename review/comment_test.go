@@ -23,6 +23,7 @@ func changed(t *testing.T) *reviewtest.Site {
 }
 
 func TestDraftsAreTheAuthorsUntilPublished(t *testing.T) {
+	t.Parallel()
 	site := changed(t)
 	ann, bob := site.Account(t, "ann"), site.Account(t, "bob")
 	draft, err := site.SaveDraft(t.Context(), bob, review.Comment{Change: 1, PatchSet: 1, Path: "f.txt", Line: 1, Message: "why?", Unresolved: true})
@@ -58,6 +59,7 @@ func TestDraftsAreTheAuthorsUntilPublished(t *testing.T) {
 }
 
 func TestCommentsThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
 	site := changed(t)
 	ann := site.Account(t, "ann")
 	for name, c := range map[string]review.Comment{
@@ -77,6 +79,7 @@ func TestCommentsThatCannotBeAreRefused(t *testing.T) {
 }
 
 func TestReviewersComeAndGoWithTheirVotes(t *testing.T) {
+	t.Parallel()
 	site := changed(t)
 	ann, bob := site.Account(t, "ann"), site.Account(t, "bob")
 	require.NoError(t, vote(t, site, "bob", 1, "Code-Review", -1))
@@ -91,6 +94,7 @@ func TestReviewersComeAndGoWithTheirVotes(t *testing.T) {
 }
 
 func TestOwnersAndAdministratorsEditAChange(t *testing.T) {
+	t.Parallel()
 	site := changed(t)
 	ann, bob, admin := site.Account(t, "ann"), site.Account(t, "bob"), site.Account(t, "admin")
 	ctx := t.Context()
@@ -135,6 +139,7 @@ func mustChange(t *testing.T, site *reviewtest.Site, number int64) *review.Chang
 }
 
 func TestRelationChainsListChildrenFirst(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

@@ -54,6 +54,7 @@ func serve(t *testing.T, dir string) (*exec.Cmd, string) {
 // TestKilledServerLosesNothingItAcknowledged kills the server again and again
 // while several push, and looks at what is left each time.
 func TestKilledServerLosesNothingItAcknowledged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	site, end, err := reviewtest.Open(t.Context(), dir, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestFilesAndDiffsOfAPatchSet(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "admin", "p")
@@ -78,6 +79,7 @@ func TestFilesAndDiffsOfAPatchSet(t *testing.T) {
 }
 
 func TestDiffBetweenPatchSets(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

@@ -32,6 +32,7 @@ type told struct {
 }
 
 func TestEventsTellTheLifeOfAChange(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	after := site.LastEvent()
@@ -89,6 +90,7 @@ func TestEventsTellTheLifeOfAChange(t *testing.T) {
 var errEnough = errors.New("enough")
 
 func TestTailWaitsForNewEventsAndMissesNone(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	admin := site.Account(t, "admin")
 	const projects = 120 // more than one batch
@@ -115,6 +117,7 @@ func TestTailWaitsForNewEventsAndMissesNone(t *testing.T) {
 }
 
 func TestEventIsReadableBeforeItIsAnnounced(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	after := site.LastEvent()

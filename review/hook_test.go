@@ -14,6 +14,7 @@ var changeIDLine = regexp.MustCompile(`(?m)^Change-Id: I[0-9a-f]{40}$`)
 
 // TestHookAddsTheChangeID commits with the hook that the server hands out.
 func TestHookAddsTheChangeID(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -52,6 +53,7 @@ func TestHookAddsTheChangeID(t *testing.T) {
 }
 
 func TestHookKeepsTheChangeIDOnAmend(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

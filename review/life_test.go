@@ -35,6 +35,7 @@ func votes(t *testing.T, site *reviewtest.Site) []string {
 }
 
 func TestWhoMayVoteWhat(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -73,6 +74,7 @@ func TestWhoMayVoteWhat(t *testing.T) {
 }
 
 func TestVotesFollowToTheNextPatchSetByItsKind(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		next func(c *reviewtest.Clone)
@@ -120,6 +122,7 @@ func amendMessage(c *reviewtest.Clone, subject string) {
 }
 
 func TestSubmitNeedsTheRequirements(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -152,6 +155,7 @@ func TestSubmitNeedsTheRequirements(t *testing.T) {
 }
 
 func TestAGatedBranchNeedsVerifiedAndWorkflow(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	admin := site.Account(t, "admin")
@@ -170,6 +174,7 @@ func TestAGatedBranchNeedsVerifiedAndWorkflow(t *testing.T) {
 }
 
 func TestSubmitMergesTheAncestorsToo(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	admin := site.Account(t, "admin")
@@ -196,6 +201,7 @@ func TestSubmitMergesTheAncestorsToo(t *testing.T) {
 }
 
 func TestSubmitOfAConflictChangesNothing(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "admin", "p")
@@ -226,6 +232,7 @@ func mustPatchSet(t *testing.T, site *reviewtest.Site, number int64) *review.Pat
 }
 
 func TestRebaseFollowsTheBranchAndTheChangeBelow(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	admin := site.Account(t, "admin")
@@ -254,6 +261,7 @@ func TestRebaseFollowsTheBranchAndTheChangeBelow(t *testing.T) {
 }
 
 func TestDirectPushClosesTheChangesItBrings(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "admin", "p")
@@ -273,6 +281,7 @@ func TestDirectPushClosesTheChangesItBrings(t *testing.T) {
 }
 
 func TestAPrivateChangeIsSeenByOwnerAndReviewersOnly(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestPushOptionsAreCarriedOut(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -47,6 +48,7 @@ func TestPushOptionsAreCarriedOut(t *testing.T) {
 }
 
 func TestLongSubjectsAreCutAtASpace(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -57,6 +59,7 @@ func TestLongSubjectsAreCutAtASpace(t *testing.T) {
 }
 
 func TestShallowAndPartialClonesWork(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "admin", "p")

@@ -15,6 +15,7 @@ import (
 )
 
 func TestParallelPushesAllSucceed(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	const pushers = 12
@@ -39,6 +40,7 @@ func TestParallelPushesAllSucceed(t *testing.T) {
 }
 
 func TestOfTwoSubmissionsAtOnceOneMerges(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -69,6 +71,7 @@ func TestOfTwoSubmissionsAtOnceOneMerges(t *testing.T) {
 }
 
 func TestTwoPatchSetsAtOnceBothCome(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

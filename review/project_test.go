@@ -10,6 +10,7 @@ import (
 )
 
 func TestProjectNames(t *testing.T) {
+	t.Parallel()
 	good := map[string]string{
 		"demo": "demo", "a.b/c-d_e": "a.b/c-d_e", "/demo/": "demo", "demo.git": "demo", "über/größe": "über/größe", "x@y+z": "x@y+z",
 	}

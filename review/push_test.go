@@ -13,6 +13,7 @@ import (
 )
 
 func TestPushForReviewMakesAChangeForEachCommit(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "demo/one")
 	c := site.Clone(t, "ann", "demo/one")
@@ -56,6 +57,7 @@ var trailing = regexp.MustCompile(`[ \t]+(\n|$)`)
 func clean(text string) string { return trailing.ReplaceAllString(text, "$1") }
 
 func TestPushAgainMakesAPatchSet(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

@@ -15,6 +15,7 @@ const someID = "I0123456789012345678901234567890123456789"
 
 // TestPushIsRefused pushes what must be refused, and reads what git shows.
 func TestPushIsRefused(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	tests := []struct {
 		name    string
@@ -121,6 +122,7 @@ func raw(message string) func(c *reviewtest.Clone) {
 func proper(c *reviewtest.Clone) { c.Commit("f.txt", "f\n", "Subject") }
 
 func TestPushOfACommitOnAnotherBranchIsAnImplicitMerge(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	admin := site.Clone(t, "admin", "p")
@@ -136,6 +138,7 @@ func TestPushOfACommitOnAnotherBranchIsAnImplicitMerge(t *testing.T) {
 }
 
 func TestPushBeyondTheBatchLimitIsRefused(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -149,6 +152,7 @@ func TestPushBeyondTheBatchLimitIsRefused(t *testing.T) {
 }
 
 func TestPushToAClosedChangeIsRefused(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")
@@ -163,6 +167,7 @@ func TestPushToAClosedChangeIsRefused(t *testing.T) {
 }
 
 func TestAnonymousMayFetchAndNotPush(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	c := site.Clone(t, "ann", "p")

@@ -89,6 +89,9 @@ func (s *Service) followUser(ctx context.Context, a *Account, u *User, origin st
 	if next.FullName == "" {
 		next.FullName = u.FullName
 	}
+	if a.another(u) {
+		next.Registered = now()
+	}
 	if next != *a {
 		if err := s.write(ctx, func(t *tx) error { return updateFollowed(ctx, t, a, &next) }); err != nil {
 			return nil, err
@@ -100,10 +103,11 @@ func (s *Service) followUser(ctx context.Context, a *Account, u *User, origin st
 	return &next, s.followEmail(ctx, &next, u.Email)
 }
 
-// updateFollowed writes what of an account follows its user. What another user
-// of that name, who was deleted, had to log in with is deleted too.
+// updateFollowed writes what of an account follows its user. If it is another
+// user of that name, who registers now, what the old one had to log in with is
+// deleted; web sessions that began before are over.
 func updateFollowed(ctx context.Context, t *tx, before, a *Account) error {
-	if before.origin != "" && before.origin != originPrefix && before.origin != a.origin {
+	if !before.Registered.Equal(a.Registered) {
 		if err := t.exec(ctx, "delete keys", `DELETE FROM ssh_keys WHERE account = $1`, a.ID); err != nil {
 			return err
 		}
@@ -111,8 +115,8 @@ func updateFollowed(ctx context.Context, t *tx, before, a *Account) error {
 			return err
 		}
 	}
-	return t.exec(ctx, "follow user", `UPDATE accounts SET admin = $1, service = $2, origin = $3, full_name = $4 WHERE id = $5`,
-		a.Admin, a.Service, a.origin, a.FullName, a.ID)
+	return t.exec(ctx, "follow user", `UPDATE accounts SET admin = $1, service = $2, origin = $3, full_name = $4, registered = $5 WHERE id = $6`,
+		a.Admin, a.Service, a.origin, a.FullName, micros(a.Registered), a.ID)
 }
 
 // followEmail registers an address for an account, unless it is somebody

@@ -79,17 +79,20 @@ func TestAnotherUserOfTheNameDoesNotOpenTheOldDoors(t *testing.T) {
 	site := reviewtest.Start(t)
 	carl := review.User{ID: "1", Username: "carl"}
 	site.People.Know(carl)
-	ins := ways(t, site, site.Account(t, "carl"))
+	first := site.Account(t, "carl")
+	registered := first.Registered
+	ins := ways(t, site, first)
 	opened(t, ins)
 	carl.ID = "2"
 	site.People.Know(carl)
 	closed(t, ins)
 	second := site.Account(t, "carl")
-	delete(ins, "session") // a web session cannot be told from the new user's
+	delete(ins, "session") // the account is the new user's now: see review/web for old sessions
 	closed(t, ins)
 	keys, err := site.SSHKeys(t.Context(), second, second.ID)
 	require.NoError(t, err)
 	assert.Empty(t, keys)
+	assert.True(t, second.Registered.After(registered), "which ends web sessions that began before")
 }
 
 func TestAnAccountMadeHereNeedsNoUser(t *testing.T) {

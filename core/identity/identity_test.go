@@ -182,3 +182,21 @@ func TestVerifyTellsAdministratorsApart(t *testing.T) {
 	_, _, err = s.Verify(t.Context(), "alice", adminPassword)
 	assert.True(t, fault.Is(err, fault.Unauthorized))
 }
+
+func TestStandingFollowsTheUser(t *testing.T) {
+	s := open(t, "")
+	id := alice(t, s).ID
+	_, admin, err := s.Standing(t.Context(), "admin")
+	require.NoError(t, err)
+	assert.True(t, admin)
+	_, err = s.UpdateUser(t.Context(), id, "", func(u *identity.User) error { u.Enabled = false; return nil })
+	require.NoError(t, err)
+	u, admin, err := s.Standing(t.Context(), "alice")
+	require.NoError(t, err)
+	assert.Equal(t, id, u.ID)
+	assert.False(t, u.Enabled)
+	assert.False(t, admin)
+	require.NoError(t, s.DeleteUser(t.Context(), id))
+	_, _, err = s.Standing(t.Context(), "alice")
+	assert.True(t, fault.Is(err, fault.NotFound))
+}

@@ -16,6 +16,7 @@ const zeros = "0000000000000000000000000000000000000000"
 
 // TestNonsenseIsRefused sends what no git client does.
 func TestNonsenseIsRefused(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	site.Project(t, "p")
 	admin := site.Account(t, "admin")
@@ -59,6 +60,7 @@ func line(text string) string {
 }
 
 func TestAnEmptyProjectIsAdvertised(t *testing.T) {
+	t.Parallel()
 	site := reviewtest.Start(t)
 	var out bytes.Buffer
 	require.Error(t, receive.Advertise(t.Context(), site.Service, site.Account(t, "admin"), "none", &out))

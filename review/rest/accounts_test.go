@@ -16,6 +16,7 @@ import (
 const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ann@laptop"
 
 func TestKeysAreTakenAsText(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	for range 2 { // git-review's suite adds its key again and again
 		made := ok[object](s.call("ann", "POST /a/accounts/self/sshkeys", publicKey+"\n"), 201)
@@ -33,6 +34,7 @@ func TestKeysAreTakenAsText(t *testing.T) {
 }
 
 func TestAccounts(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.call("bob", "PUT /a/accounts/zoe", "{}").fails(http.StatusForbidden, "create account not permitted")
 	made := ok[object](s.call("admin", "PUT /a/accounts/zoe", `{"name":"Zoe","email":"zoe@example.com","ssh_key":"`+publicKey+`","http_password":"open sesame"}`), 201)
@@ -67,6 +69,7 @@ func TestAccounts(t *testing.T) {
 }
 
 func TestStars(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	assert.Equal(t, 204, s.call("bob", "PUT /a/accounts/self/starred.changes/1", "{}").status)
 	assert.Equal(t, true, ok[object](s.call("bob", "GET /a/changes/1", ""), 200)["starred"])
@@ -78,6 +81,7 @@ func TestStars(t *testing.T) {
 }
 
 func TestServer(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	info := ok[struct{ Change map[string]any }](s.call("", "GET /config/server/info", ""), 200)
 	assert.Equal(t, false, info.Change["submit_whole_topic"])
@@ -90,6 +94,7 @@ func TestServer(t *testing.T) {
 }
 
 func TestEventsOfAWhileAgo(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	s.call("", "GET /plugins/events-log/events/", "").fails(http.StatusForbidden, "Authentication required")
 	assert.Equal(t, 200, s.call("ann", "GET /a/plugins/events-log/", "").status)
@@ -102,6 +107,7 @@ func TestEventsOfAWhileAgo(t *testing.T) {
 }
 
 func TestMatchKnowsTheAPIsPaths(t *testing.T) {
+	t.Parallel()
 	for path, want := range map[string]bool{
 		"/changes/": true, "/a/changes/1": true, "/config/server/version": true, "/tools/hooks/commit-msg": true,
 		"/": false, "/c/p/+/1": false, "/login": false, "/changesome": false,

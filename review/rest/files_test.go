@@ -14,6 +14,7 @@ import (
 )
 
 func TestFilesOfARevision(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	push(t, clone, "dir/ä b.txt", "x\n", "Second", "")
 	clone.Write("hello.txt", "hello\nmoon\n")
@@ -47,6 +48,7 @@ func TestFilesOfARevision(t *testing.T) {
 }
 
 func TestPatchIsWhatGitAmTakes(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	encoded := s.call("", "GET /changes/1/revisions/1/patch", "")
 	text, err := base64.StdEncoding.DecodeString(encoded.body)
@@ -61,6 +63,7 @@ func TestPatchIsWhatGitAmTakes(t *testing.T) {
 }
 
 func TestRevisionTellsOfItsCommit(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	push(t, clone, "b.txt", "b\n", "Second", "")
 	commit := ok[struct {
@@ -85,6 +88,7 @@ func TestRevisionTellsOfItsCommit(t *testing.T) {
 
 // What gertty asks of a change, in one request.
 func TestDetailForGertty(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	ok[object](s.call("admin", "POST /a/changes/1/revisions/1/review", `{"labels":{"Code-Review":2}}`), 200)
 	change := ok[struct {

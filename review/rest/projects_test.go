@@ -9,6 +9,7 @@ import (
 )
 
 func TestProjects(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.call("ann", "PUT /a/projects/new", "{}").fails(http.StatusForbidden, "create project not permitted")
 	s.call("", "PUT /projects/new", "{}").fails(http.StatusForbidden, "Authentication required")
@@ -35,6 +36,7 @@ func TestProjects(t *testing.T) {
 }
 
 func TestPutWithIfNoneMatchIsOnlyToCreate(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.Project(t, "p")
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.api+"/a/projects/p", nil)
@@ -45,6 +47,7 @@ func TestPutWithIfNoneMatchIsOnlyToCreate(t *testing.T) {
 }
 
 func TestBranches(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.Project(t, "p")
 	list := ok[[]object](s.call("", "GET /projects/p/branches/", ""), 200)

@@ -107,6 +107,7 @@ func oneChange(t *testing.T) (*site, *reviewtest.Clone) {
 }
 
 func TestWhoCalls(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	basic := func(path, user, password string) answer {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.api+path, nil)
@@ -129,6 +130,7 @@ func TestWhoCalls(t *testing.T) {
 }
 
 func TestOtherSitesCannotUseABrowsersPassword(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.api+"/a/changes/1/abandon", nil)
 	require.NoError(t, err)
@@ -139,6 +141,7 @@ func TestOtherSitesCannotUseABrowsersPassword(t *testing.T) {
 }
 
 func TestAnswersAreNotKept(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	answer := s.call("", "GET /config/server/version", "")
 	assert.Contains(t, answer.header.Get("Cache-Control"), "no-store")
@@ -149,6 +152,7 @@ func TestAnswersAreNotKept(t *testing.T) {
 }
 
 func TestChangesAreFoundByEachOfTheirIDs(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	change := ok[object](s.call("", "GET /changes/1", ""), 200)
 	changeID, _ := change["change_id"].(string)
@@ -166,6 +170,7 @@ func TestChangesAreFoundByEachOfTheirIDs(t *testing.T) {
 }
 
 func TestQueries(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	push(t, clone, "b.txt", "b\n", "Second", "%topic=big")
 	push(t, clone, "c.txt", "c\n", "Third", "%wip")
@@ -208,6 +213,7 @@ func TestQueries(t *testing.T) {
 
 // What git-review reads to download a change.
 func TestFetchNamesWhereARevisionIs(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	list := ok[[]struct {
 		CurrentRevision string `json:"current_revision"`

@@ -9,6 +9,7 @@ import (
 )
 
 func TestReviewGivesVotesWithinTheCallersRange(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	const path = "/a/changes/1/revisions/current/review"
 	given := ok[object](s.call("bob", "POST "+path, `{"message":"Fine","labels":{"Code-Review":1}}`), 200)
@@ -46,6 +47,7 @@ func TestReviewGivesVotesWithinTheCallersRange(t *testing.T) {
 }
 
 func TestSubmitSaysWhatIsMissingThenMerges(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	s.call("admin", "POST /a/changes/1/submit", "{}").fails(http.StatusConflict,
 		"Failed to submit 1 change due to the following problems:\nChange 1: submit requirement 'Code-Review' is unsatisfied.")
@@ -82,6 +84,7 @@ func TestSubmitSaysWhatIsMissingThenMerges(t *testing.T) {
 }
 
 func TestAnOldRevisionCannotBeSubmitted(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t)
 	old := clone.Git("rev-parse", "HEAD")
 	clone.Amend("hello.txt", "hello\n")
@@ -90,6 +93,7 @@ func TestAnOldRevisionCannotBeSubmitted(t *testing.T) {
 }
 
 func TestAbandonAndRestore(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	s.call("bob", "POST /a/changes/1/abandon", "{}").fails(http.StatusForbidden, "abandon not permitted")
 	assert.Equal(t, "ABANDONED", ok[object](s.call("ann", "POST /a/changes/1/abandon", `{"message":"Not now"}`), 200)["status"])
@@ -102,6 +106,7 @@ func TestAbandonAndRestore(t *testing.T) {
 }
 
 func TestTopicHashtagsAndState(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	assert.Equal(t, "big", ok[string](s.call("ann", "PUT /a/changes/1/topic", `{"topic":"big"}`), 200))
 	assert.Equal(t, "big", ok[string](s.call("", "GET /changes/1/topic", ""), 200))
@@ -126,6 +131,7 @@ func TestTopicHashtagsAndState(t *testing.T) {
 }
 
 func TestReviewers(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	s.Account(t, "bob")
 	added := ok[object](s.call("ann", "POST /a/changes/1/reviewers", `{"reviewer":"bob"}`), 200)
@@ -144,6 +150,7 @@ func TestReviewers(t *testing.T) {
 }
 
 func TestCommentsAndDrafts(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t)
 	const revision = "/a/changes/1/revisions/1"
 	ok[object](s.call("bob", "POST "+revision+"/review",

@@ -92,6 +92,7 @@ func (d *door) run(username, key string, words ...string) string {
 }
 
 func TestLogInByEveryKindOfKey(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	for _, kind := range [][]string{{"ed25519"}, {"ecdsa"}, {"rsa", "-b", "2048"}} {
 		key := d.key("ann", kind...)
@@ -102,7 +103,19 @@ func TestLogInByEveryKindOfKey(t *testing.T) {
 	}
 }
 
+func TestADeletedUsersKeyOpensNothing(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	key := d.key("ann", "ed25519")
+	d.run("ann", key, "gerrit", "version")
+	d.People.Forget("ann")
+	out, err := d.command("ann", key, "gerrit", "version").CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "Permission denied")
+}
+
 func TestHookIsServedByScpAndSftp(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	key := d.key("ann", "ed25519")
 	for _, flags := range [][]string{{"-O"}, {"-O", "-p"}, {"-s"}, {"-s", "-p"}} {
@@ -126,6 +139,7 @@ func TestHookIsServedByScpAndSftp(t *testing.T) {
 }
 
 func TestGitFetchesAndPushesOverSSH(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	d.Project(t, "top/sub")
 	key := d.key("ann", "ed25519")
@@ -156,6 +170,7 @@ func TestGitFetchesAndPushesOverSSH(t *testing.T) {
 }
 
 func TestQueryWritesRowsAndStats(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	d.Project(t, "p")
 	key := d.key("ann", "ed25519")
@@ -201,6 +216,7 @@ func TestQueryWritesRowsAndStats(t *testing.T) {
 }
 
 func TestReviewVotesAndSubmits(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	d.Project(t, "p")
 	admin, gate, ann := d.key("admin", "ed25519"), d.key("gate", "ed25519"), d.key("ann", "ed25519")
@@ -229,6 +245,7 @@ func TestReviewVotesAndSubmits(t *testing.T) {
 }
 
 func TestStreamEventsFollowsAndResumes(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	d.Project(t, "p")
 	key := d.key("gate", "ed25519")
@@ -257,6 +274,7 @@ func TestStreamEventsFollowsAndResumes(t *testing.T) {
 }
 
 func TestAdministratorsMakeProjectsBranchesAndAccounts(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	admin, ann := d.key("admin", "ed25519"), d.key("ann", "ed25519")
 	out, err := d.command("ann", ann, "gerrit create-project x").CombinedOutput()

@@ -14,6 +14,7 @@ import (
 // TestAStalledReaderHoldsUpNobody has one client that never reads its stream,
 // until the buffers between are full, and another that does.
 func TestAStalledReaderHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	d.Project(t, "p")
 	c := d.Clone(t, "ann", "p")

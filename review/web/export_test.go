@@ -1,6 +1,11 @@
 package web
 
-import "html/template"
+import (
+	"html/template"
+	"net/http"
+	"testing"
+	"time"
+)
 
 // What tests of single rules need of the package's inside.
 var (
@@ -39,4 +44,14 @@ func Within(before, after string) (removed, added [][2]int) {
 		added = append(added, [2]int{s.from, s.to})
 	}
 	return removed, added
+}
+
+// Session is the cookie of a session that an account began at a time.
+func Session(t *testing.T, keyFile string, account int64, began time.Time) *http.Cookie {
+	t.Helper()
+	s, err := openSessions(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Cookie{Name: cookieName, Value: s.issue(account, began), Path: "/"}
 }

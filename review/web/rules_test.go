@@ -10,6 +10,7 @@ import (
 )
 
 func TestLinkifyLinksAndEscapes(t *testing.T) {
+	t.Parallel()
 	const id = "I0123456789abcdef0123456789abcdef01234567"
 	for text, want := range map[string]template.HTML{
 		"plain <b>&":                       "plain &lt;b&gt;&amp;",
@@ -24,6 +25,7 @@ func TestLinkifyLinksAndEscapes(t *testing.T) {
 }
 
 func TestLocalStaysOnThisServer(t *testing.T) {
+	t.Parallel()
 	for path, want := range map[string]string{
 		"/c/p/+/1": "/c/p/+/1", "": "/", "//evil.example": "/", "https://evil.example": "/", `/\evil.example`: "/", "/\t/evil.example": "/",
 	} {
@@ -32,12 +34,14 @@ func TestLocalStaysOnThisServer(t *testing.T) {
 }
 
 func TestQuoteMakesOneValue(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{"a/b": "a/b", "two words": `"two words"`, `a"b`: `"a\"b"`, "": `""`, "x:y": `"x:y"`} {
 		assert.Equal(t, want, web.Quote(text))
 	}
 }
 
 func TestJobsAreReadFromTheGatesMessage(t *testing.T) {
+	t.Parallel()
 	jobs := web.Jobs("Patch Set 1: Verified-1\n\nBuild failed (check pipeline).\n\n" +
 		"- lint http://gate/build/1 : SUCCESS in 12s\n" +
 		"- unit https://gate/build/2 : FAILURE in 1m 02s\n" +
@@ -56,6 +60,7 @@ func TestJobsAreReadFromTheGatesMessage(t *testing.T) {
 }
 
 func TestHighlightKeepsTheText(t *testing.T) {
+	t.Parallel()
 	lines := web.Highlight("x.go", []string{`s := "<b>"`, "", "// end"}, [2]int{0, 1})
 	assert.Equal(t, template.HTML(`<span class="nx"><mark>s</mark></span><span class="w"> </span><span class="o">:=</span>`+
 		`<span class="w"> </span><span class="s">&#34;&lt;b&gt;&#34;</span>`), lines[0])
@@ -67,12 +72,14 @@ func TestHighlightKeepsTheText(t *testing.T) {
 }
 
 func TestHighlightCutsAMarkAcrossTokens(t *testing.T) {
+	t.Parallel()
 	lines := web.Highlight("x.go", []string{"a := 1"}, [2]int{2, 6})
 	assert.Equal(t, template.HTML(`<span class="nx">a</span><span class="w"> </span><span class="o"><mark>:=</mark></span>`+
 		`<span class="w"><mark> </mark></span><span class="mi"><mark>1</mark></span>`), lines[0])
 }
 
 func TestWithinMarksTheWordsThatChanged(t *testing.T) {
+	t.Parallel()
 	removed, added := web.Within("return a + b", "return a - b")
 	assert.Equal(t, [][2]int{{9, 10}}, removed)
 	assert.Equal(t, [][2]int{{9, 10}}, added)

@@ -63,22 +63,23 @@ func (s *sessions) issue(account int64, now time.Time) string {
 	return text + "." + s.sign("session", text)
 }
 
-// account is whose session it is, or 0 if it is forged or over.
-func (s *sessions) account(session string, now time.Time) int64 {
+// account is whose session it is, and when it began, to the second. The
+// account is 0 if the session is forged or over.
+func (s *sessions) account(session string, now time.Time) (account int64, began time.Time) {
 	i := strings.LastIndexByte(session, '.')
 	if i < 0 || !equal(session[i+1:], s.sign("session", session[:i])) {
-		return 0
+		return 0, time.Time{}
 	}
 	parts := strings.Split(session, ".")
 	account, err := strconv.ParseInt(parts[0], 10, 64)
 	if err != nil {
-		return 0
+		return 0, time.Time{}
 	}
 	expiry, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil || now.Unix() >= expiry {
-		return 0
+		return 0, time.Time{}
 	}
-	return account
+	return account, time.Unix(expiry, 0).Add(-lifetime)
 }
 
 // token is what forms of the session carry.
@@ -87,13 +88,14 @@ func (s *sessions) token(session string) string { return s.sign("form", session)
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // identify finds out whose session the visit belongs to. A session that is
-// over, or whose account was closed, makes it nobody's.
+// over, or whose account was closed or became somebody else's since, makes it
+// nobody's.
 func (s *Site) identify(ctx context.Context, v *visit) error {
 	cookie, err := v.r.Cookie(cookieName)
 	if err != nil {
 		return nil //nolint:nilerr // no cookie: nobody in particular
 	}
-	id := s.sessions.account(cookie.Value, time.Now())
+	id, began := s.sessions.account(cookie.Value, time.Now())
 	if id == 0 {
 		return nil
 	}
@@ -103,6 +105,9 @@ func (s *Site) identify(ctx context.Context, v *visit) error {
 	}
 	if err != nil {
 		return err
+	}
+	if began.Before(account.Registered.Truncate(time.Second)) {
+		return nil
 	}
 	v.caller, v.session = account, cookie.Value
 	return nil

@@ -147,6 +147,7 @@ func oneChange(t *testing.T, subject, options string) (*site, *reviewtest.Clone)
 const change = "/c/tools/hello/+/1"
 
 func TestEachPathHasItsDoor(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "Say hello", "")
 	b := s.browser()
 	assert.Contains(t, b.get("/tools/hello/info/refs?service=git-upload-pack").header.Get("Content-Type"), "git-upload-pack")
@@ -171,6 +172,7 @@ func TestEachPathHasItsDoor(t *testing.T) {
 }
 
 func TestListShowsChangesAndSearches(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "Say <script>alert(1)</script>", "%topic=greetings,wip")
 	p := s.browser().get("/")
 	assert.Contains(t, p.words(), "Say <script>alert(1)</script> WIP greetings Ann Author tools/hello main")
@@ -183,6 +185,7 @@ func TestListShowsChangesAndSearches(t *testing.T) {
 }
 
 func TestChangePageTellsAll(t *testing.T) {
+	t.Parallel()
 	s, clone := oneChange(t, "Say hello\n\nTo <everybody>.", "")
 	clone.Write(".gate.yaml", "- job: {name: unit}\n")
 	clone.Amend("hello.go", "package hello\n\n// Hello says <hello>.\nconst Hello = \"hullo\"\n")
@@ -218,6 +221,7 @@ func TestChangePageTellsAll(t *testing.T) {
 }
 
 func TestPrivateChangesStayHidden(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "A secret", "%private")
 	for _, b := range []*browser{s.browser(), s.as("bob")} {
 		p := b.get(change)
@@ -229,6 +233,7 @@ func TestPrivateChangesStayHidden(t *testing.T) {
 }
 
 func TestSignInAndOut(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.browser()
 	wrong := b.post("/login", url.Values{"username": {"ann"}, "password": {"wrong"}, "next": {"/settings"}})
@@ -252,6 +257,7 @@ func TestSignInAndOut(t *testing.T) {
 }
 
 func TestSessionCookieIsTheBrowsersAlone(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.browser()
 	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -272,6 +278,7 @@ func TestSessionCookieIsTheBrowsersAlone(t *testing.T) {
 }
 
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "Say hello", "")
 	b := s.as("ann")
 	assert.Equal(t, 403, b.post(change, url.Values{"do": {"abandon"}}).status)
@@ -289,6 +296,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 }
 
 func TestReplyVotesAndSubmit(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "Say hello", "")
 	bob := s.as("bob")
 	p := bob.press(change, "do", "reply", "patchset", "1", "message", "Fine.\r\nReally.", "label:Code-Review", "1", "was:Code-Review", "0")
@@ -311,6 +319,7 @@ func TestReplyVotesAndSubmit(t *testing.T) {
 }
 
 func TestOwnerAbandonsAndRestores(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "Say hello", "")
 	ann := s.as("ann")
 	assert.Contains(t, ann.press(change, "do", "abandon").text, `class="tag abandoned"`)
@@ -322,6 +331,7 @@ func TestOwnerAbandonsAndRestores(t *testing.T) {
 }
 
 func TestSettingsKeepKeysAndPasswords(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.as("bob")
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl bob@laptop"
@@ -339,6 +349,7 @@ func TestSettingsKeepKeysAndPasswords(t *testing.T) {
 }
 
 func TestPagesHearOfEvents(t *testing.T) {
+	t.Parallel()
 	s, _ := oneChange(t, "Say hello", "")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -357,4 +368,40 @@ func TestPagesHearOfEvents(t *testing.T) {
 	for lines.Scan() && lines.Text() != "data: 1" {
 	}
 	assert.Equal(t, "data: 1", lines.Text())
+}
+
+func TestASessionEndsWithItsUser(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ann := s.as("ann")
+	require.Contains(t, ann.get("/settings").words(), "User name ann")
+	s.People.Forget("ann")
+	assert.Equal(t, "/login?next=/settings", ann.get("/settings").address)
+	s.People.Know(reviewtest.Users["ann"])
+	assert.Contains(t, ann.get("/settings").words(), "User name ann")
+}
+
+func TestASessionEndsAsItsAccountBecomesAnothers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	session := func(began time.Time, account *review.Account) *browser {
+		b := s.browser()
+		address, err := url.Parse(s.address)
+		require.NoError(t, err)
+		b.client.Jar.SetCookies(address, []*http.Cookie{web.Session(t, s.keyFile, account.ID, began)})
+		return b
+	}
+	ann := s.Account(t, "ann")
+	assert.Equal(t, "/settings", session(ann.Registered, ann).get("/settings").address)
+	old := session(ann.Registered.Add(-time.Hour), ann)
+	assert.Equal(t, "/login?next=/settings", old.get("/settings").address)
+}
+
+func TestTheSignInOfAnAdministratorWhoIsNoneAnyMore(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.as("admin")
+	require.Contains(t, admin.get("/settings").words(), "Administrators")
+	s.People.Know(review.User{Username: "admin"})
+	assert.NotContains(t, admin.get("/settings").words(), "Administrators")
 }
