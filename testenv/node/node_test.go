@@ -38,6 +38,7 @@ type cloud struct {
 	keys     map[string]string // keypairs
 	servers  map[string]*server
 	refusals int    // creates still to be refused for lack of quota
+	deaf     bool   // servers are active but never answer
 	fault    string // if set, servers fail with it
 	console  string
 }
@@ -168,9 +169,12 @@ func (c *cloud) createServer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := &server{ID: fmt.Sprintf("server-%d", len(c.servers)), Name: body.Server.Name, Metadata: body.Server.Metadata, Status: "ACTIVE"}
-	if c.fault != "" {
+	switch {
+	case c.fault != "":
 		s.Status, s.Fault, s.stop = "ERROR", map[string]string{"message": c.fault}, func() {}
-	} else {
+	case c.deaf:
+		s.Addresses, s.stop = map[string][]map[string]any{"private": {{"addr": "127.91.0.1", "version": 4}}}, func() {}
+	default:
 		s.boot(c, c.keys[body.Server.KeyName])
 	}
 	c.servers[s.ID] = s
@@ -240,7 +244,7 @@ func (c *cloud) count() int {
 	return len(c.servers)
 }
 
-func (c *cloud) provider(t *testing.T) *node.Provider {
+func (c *cloud) provider(t *testing.T, timeout ...time.Duration) *node.Provider {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "clouds.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(fmt.Sprintf(
@@ -252,7 +256,7 @@ func (c *cloud) provider(t *testing.T) *node.Provider {
 		CloudsFile: file, Cloud: "test", Instance: "gate-a", Labels: map[string]node.Label{
 			"": {Image: "debian", Flavor: "small"}, "bare": {Image: "plan9", Flavor: "small"}, "early": {Image: "queued-id", Flavor: "small"}, "huge": {Image: "debian", Flavor: "huge"},
 		},
-		User: me.Username, Ports: []int{testPort}, LaunchTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+		User: me.Username, Ports: []int{testPort}, LaunchTimeout: append(timeout, 10*time.Second)[0], Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
@@ -357,6 +361,16 @@ func TestAServerThatFailsIsNamedWithItsFaultAndRemoved(t *testing.T) {
 	c.fault = "the disk is full"
 	_, err := c.provider(t).Launch(t.Context(), node.Request{Build: "b1"})
 	require.ErrorContains(t, err, "the disk is full")
+	assert.Zero(t, c.count())
+}
+
+func TestAGuestThatNeverBootsIsGivenUpWithItsConsoleAndRemoved(t *testing.T) {
+	c := newCloud(t)
+	c.deaf, c.console = true, "Kernel panic - not syncing\n"
+	p := c.provider(t, 300*time.Millisecond)
+	_, err := p.Launch(t.Context(), node.Request{Build: "b1"})
+	require.ErrorContains(t, err, "no answer over ssh within 300ms")
+	require.ErrorContains(t, err, "Kernel panic")
 	assert.Zero(t, c.count())
 }
 
