@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,9 +175,10 @@ func TestLogSaysWhyABuildEnded(t *testing.T) {
 func TestMissingImageIsWaitedForAndNamed(t *testing.T) {
 	r := newReview(jobs)
 	n := newMachines(works())
-	missing := true
+	var missing atomic.Bool
+	missing.Store(true)
 	n.launch = func(node.Request) error {
-		if missing {
+		if missing.Load() {
 			return fmt.Errorf("launch node: %w", &node.MissingError{What: "active image \"gatehouse-go\": make it"})
 		}
 		return nil
@@ -186,11 +188,11 @@ func TestMissingImageIsWaitedForAndNamed(t *testing.T) {
 		pass(25 * time.Minute)
 		assert.Equal(h.t, "waiting for the cloud: no active image \"gatehouse-go\": make it",
 			h.gate.Status().Pipelines[0].ChangeQueues[0].Heads[0][0].Jobs[0].Phase)
-		missing = false
+		missing.Store(false)
 		pass(5 * time.Minute)
 		assert.Equal(h.t, 1, r.verified(1))
 
-		missing = true
+		missing.Store(true)
 		r.push(1)
 		pass(time.Hour)
 		assert.Contains(h.t, r.own(1)[1], "NODE_FAILURE")
