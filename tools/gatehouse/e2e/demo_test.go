@@ -21,13 +21,13 @@ import (
 func TestTheDemoTellsTheWholeStory(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	out, err := run(t, 10*time.Minute, "", nil, binary("gatehouse"), "demo", "--data", data)
+	out, err := run(t, 10*time.Minute, "", nil, binary, "demo", "--data", data)
 	require.NoError(t, err, out)
 	t.Log(out)
 	assert.Regexp(t, `check voted Verified -1:\n(?s:.*)unit \S+ : FAILURE(?s:.*)TestVersion6KeepsItsTime`, out)
 	assert.Regexp(t, `check voted Verified -1:\n(?s:.*)lint \S+ : FAILURE(?s:.*)timeLow`, out)
 	assert.Contains(t, out, "check voted Verified +1")
-	assert.Empty(t, machines(t, data))
+	assert.Empty(t, running(t, data))
 
 	g, err := up(data)
 	require.NoError(t, err)

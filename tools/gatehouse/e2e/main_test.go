@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// root is the repository; the binaries under test are in its bin/.
+// root is the repository; the binary under test is in its bin/.
 var root = func() string {
 	dir, err := filepath.Abs("../../..")
 	if err != nil {
@@ -33,7 +34,7 @@ var root = func() string {
 	return dir
 }()
 
-func binary(name string) string { return filepath.Join(root, "bin", name) }
+var binary = filepath.Join(root, "bin", "gatehouse")
 
 // shared is the Gatehouse that all tests but those about starting and dying
 // use side by side: each with projects and names of its own.
@@ -53,7 +54,8 @@ func runAll(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+	// Servers outlive gatehouse: those of a test that failed are still there.
+	defer func() { err = errors.Join(err, killMachines(data), os.RemoveAll(data)) }()
 	shared, err = up(data)
 	if err != nil {
 		return 0, err
@@ -63,6 +65,40 @@ func runAll(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	return m.Run(), nil
+}
+
+// killMachines ends the QEMU processes on a data directory.
+func killMachines(data string) error {
+	pids, err := machines(data)
+	for _, pid := range pids {
+		err = errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+	}
+	return err
+}
+
+// machines are the QEMU processes that run on a data directory.
+func machines(data string) ([]int, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		program, _, _ := strings.Cut(string(text), "\x00")
+		if !strings.HasPrefix(filepath.Base(program), "qemu-system") || !strings.Contains(string(text), data) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, pid)
+	}
+	return found, nil
 }
 
 // gatehouse is a running `gatehouse up`.
@@ -80,12 +116,10 @@ type gatehouse struct {
 }
 
 // up starts a Gatehouse on data, on free ports, and waits for its "ready".
-func up(data string, flags ...string) (*gatehouse, error) {
+func up(data string) (*gatehouse, error) {
 	g := &gatehouse{data: data, out: &output{changed: make(chan struct{}, 1)}, exited: make(chan struct{})}
-	args := append([]string{
-		"up", "--data", data, "--core", "127.0.0.1:0", "--review", "127.0.0.1:0", "--review-ssh", "127.0.0.1:0", "--gate", "127.0.0.1:0",
-	}, flags...)
-	g.cmd = exec.Command(binary("gatehouse"), args...)
+	g.cmd = exec.Command(binary, "up", "--data", data,
+		"--core", "127.0.0.1:0", "--review", "127.0.0.1:0", "--review-ssh", "127.0.0.1:0", "--gate", "127.0.0.1:0")
 	g.cmd.Stdout, g.cmd.Stderr = g.out, g.out
 	if err := g.cmd.Start(); err != nil {
 		return nil, err
@@ -150,7 +184,7 @@ func (g *gatehouse) kill(t *testing.T) {
 }
 
 func (g *gatehouse) buildImage() error {
-	cmd := exec.Command(binary("gatehouse"), "image", "build", "--data", g.data)
+	cmd := exec.Command(binary, "image", "build", "--data", g.data)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	return cmd.Run()
 }

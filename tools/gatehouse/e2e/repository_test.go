@@ -109,13 +109,6 @@ func (g *gatehouse) detail(t *testing.T, change int) detail {
 	return d
 }
 
-// vote gives a change the administrator's votes.
-func (g *gatehouse) vote(t *testing.T, change int, labels map[string]int) {
-	t.Helper()
-	status := g.rest(t, http.MethodPost, fmt.Sprintf("/changes/%d/revisions/current/review", change), map[string]any{"labels": labels}, nil)
-	require.Equal(t, http.StatusOK, status)
-}
-
 // verified is the gate's vote on the current patch set, 0 if none.
 func (d detail) verified() int {
 	for _, v := range d.Labels["Verified"].All {

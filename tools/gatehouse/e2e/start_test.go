@@ -16,7 +16,7 @@ import (
 
 func TestASecondUpOnTheSameDataSaysWhoHasIt(t *testing.T) {
 	t.Parallel()
-	out, err := run(t, time.Minute, "", nil, binary("gatehouse"), "up", "--data", shared.data)
+	out, err := run(t, time.Minute, "", nil, binary, "up", "--data", shared.data)
 	require.Error(t, err)
 	assert.Contains(t, out, shared.data+" is in use by another gatehouse (process ")
 }
@@ -26,7 +26,7 @@ func TestATakenPortSaysWhichFlagChoosesAnother(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	out, err := run(t, time.Minute, "", nil, binary("gatehouse"), "up", "--data", t.TempDir(),
+	out, err := run(t, time.Minute, "", nil, binary, "up", "--data", t.TempDir(),
 		"--core", "127.0.0.1:0", "--review", "127.0.0.1:0", "--review-ssh", listener.Addr().String(), "--gate", "127.0.0.1:0")
 	require.Error(t, err)
 	assert.Contains(t, out, listener.Addr().String()+" is taken by another program: choose another address with --review-ssh")
@@ -37,7 +37,7 @@ func TestUpWithoutQEMUNamesThePackage(t *testing.T) {
 	// A PATH that holds git and nothing else.
 	bin := t.TempDir()
 	require.NoError(t, os.Symlink("/usr/bin/git", filepath.Join(bin, "git")))
-	out, err := run(t, time.Minute, "", []string{"PATH=" + bin}, binary("gatehouse"), "up", "--data", t.TempDir(),
+	out, err := run(t, time.Minute, "", []string{"PATH=" + bin}, binary, "up", "--data", t.TempDir(),
 		"--core", "127.0.0.1:0", "--review", "127.0.0.1:0", "--review-ssh", "127.0.0.1:0", "--gate", "127.0.0.1:0")
 	require.Error(t, err)
 	assert.Contains(t, out, "qemu-system-x86")
@@ -47,7 +47,7 @@ func TestAWrongKeyInTheConfigurationIsNamed(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(data, "gatehouse.yaml"), []byte("reviw: 127.0.0.1:0\n"), 0o600))
-	out, err := run(t, time.Minute, "", nil, binary("gatehouse"), "up", "--data", data)
+	out, err := run(t, time.Minute, "", nil, binary, "up", "--data", data)
 	require.Error(t, err)
 	assert.Contains(t, out, "gatehouse.yaml")
 	assert.Contains(t, out, "reviw")
