@@ -69,7 +69,7 @@ bin/gatehouse-agent: go.mod go.sum $(GOFILES)
 $(LINT): tools/golangci-lint/go.mod tools/golangci-lint/go.sum
 	@echo "building golangci-lint (a few minutes the first time)"
 	@mkdir -p $(@D)
-	@CGO_ENABLED=0 go build -modfile tools/golangci-lint/go.mod -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@CGO_ENABLED=0 go build -trimpath -modfile tools/golangci-lint/go.mod -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: clean
 clean: ## remove what was built here (caches and data stay)
