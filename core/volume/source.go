@@ -138,15 +138,33 @@ func (s *Service) fill(ctx context.Context, v Volume, file *os.File) error {
 	case v.SourceID != "":
 		return clone(ctx, file, s.files.volume(v.SourceID))
 	case v.ImageID != "":
-		data, err := s.config.Images.Open(ctx, v.ImageID)
-		if err != nil {
-			return err
-		}
-		defer data.Close()
-		return fillers[v.ImageMetadata["disk_format"]](ctx, file, data)
+		return s.fillFromImage(ctx, v.ImageID, file)
 	default:
 		return nil
 	}
+}
+
+// fillFromImage writes the disk that an image holds to a volume's file. The
+// image service says how it is to be read: what the volume keeps of its image
+// is for its user to change.
+func (s *Service) fillFromImage(ctx context.Context, id string, file *os.File) error {
+	if s.config.Images == nil {
+		return errors.New("there is no image service")
+	}
+	img, err := s.config.Images.Get(ctx, "", id)
+	if err != nil {
+		return err
+	}
+	write, ok := fillers[img.DiskFormat]
+	if !ok {
+		return fmt.Errorf("a volume cannot be made from disk format %q", img.DiskFormat)
+	}
+	data, err := s.config.Images.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	return write(ctx, file, data)
 }
 
 // convertQCOW2 has qemu-img write the disk that a qcow2 image describes. The

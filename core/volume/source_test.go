@@ -210,6 +210,32 @@ func TestAVolumeWhoseImageCannotBeReadFails(t *testing.T) {
 	c.requireNoFiles(t)
 }
 
+// What a volume keeps of its image is for its user to change, at any time: it
+// must not decide how the image is read.
+func TestAVolumeIsMadeWhateverItsUserSaysOfItsImage(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "raw")
+	require.NoError(t, os.WriteFile(image, []byte("boot"), 0o600))
+	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: tokens{}}
+	withImage("raw", image)(&config)
+	s, err := volume.New(t.Context(), config)
+	require.NoError(t, err)
+	defer s.Close()
+	c := cloud{Service: s, dir: config.Dir}
+	for _, said := range []string{"", "qcow2", "none at all"} {
+		v, err := s.Create(t.Context(), alpha, volume.Volume{SizeGB: 1, ImageID: imageID})
+		require.NoError(t, err)
+		_, err = s.Update(t.Context(), alpha, v.ID, func(v *volume.Volume) error {
+			v.ImageMetadata["disk_format"] = said
+			return nil
+		})
+		require.NoError(t, err)
+		stop := run(s)
+		require.Eventually(t, func() bool { return c.status(t, v.ID) == volume.Available }, waiting, poll, said)
+		stop()
+		assert.Equal(t, "boot", string(read(t, c.file(v.ID), 4)), said)
+	}
+}
+
 // The volume's file is a link to /dev/full, which is what a full disk is to a
 // program.
 func TestAVolumeThatDoesNotFitOnTheDiskFails(t *testing.T) {
