@@ -134,18 +134,19 @@ func (a *api) updateVolume(w http.ResponseWriter, r request) error {
 }
 
 func (a *api) deleteVolume(w http.ResponseWriter, r request) error {
+	var cascade flag
 	if r.URL.Query().Has("cascade") {
-		var cascade flag
 		if err := cascade.UnmarshalJSON([]byte(r.URL.Query().Get("cascade"))); err != nil {
 			return err
 		}
-		if cascade.is {
-			if err := a.s.DeleteSnapshotsOf(r.Context(), r.caller, r.PathValue("id")); err != nil {
-				return err
-			}
-		}
 	}
-	if err := a.s.Delete(r.Context(), r.caller, r.PathValue("id"), false); err != nil {
+	var err error
+	if id := r.PathValue("id"); cascade.is {
+		err = a.s.DeleteWithSnapshots(r.Context(), r.caller, id)
+	} else {
+		err = a.s.Delete(r.Context(), r.caller, id, false)
+	}
+	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -82,11 +82,7 @@ func (s *Service) DeleteSnapshot(ctx context.Context, caller Caller, id string, 
 		if force && !caller.Admin {
 			return notAuthorized("volume_extension:snapshot_admin_actions:force_delete")
 		}
-		if !force && one.Status != Available && one.Status != Failed {
-			return fault.New(fault.BadRequest, "Invalid snapshot: Snapshot status must be available or error, but it is %s.", one.Status)
-		}
-		one.Status, one.task = Deleting, toDelete
-		return nil
+		return one.remove(force)
 	})
 	if err == nil {
 		s.notify()
@@ -94,19 +90,10 @@ func (s *Service) DeleteSnapshot(ctx context.Context, caller Caller, id string, 
 	return err
 }
 
-// DeleteSnapshotsOf begins to remove all snapshots of a volume.
-func (s *Service) DeleteSnapshotsOf(ctx context.Context, caller Caller, volume string) error {
-	if _, err := s.Get(ctx, caller, volume); err != nil {
-		return err
+func (one *Snapshot) remove(force bool) error {
+	if !force && one.Status != Available && one.Status != Failed {
+		return fault.New(fault.BadRequest, "Invalid snapshot: Snapshot status must be available or error, but it is %s.", one.Status)
 	}
-	snapshots, err := querySnapshots(ctx, s.store.db, `SELECT `+snapshotColumns+` FROM snapshots WHERE volume_id = $1 AND task <> $2`, volume, toDelete)
-	if err != nil {
-		return err
-	}
-	for _, one := range snapshots {
-		if err := s.DeleteSnapshot(ctx, caller, one.ID, false); err != nil && !fault.Is(err, fault.NotFound) {
-			return err
-		}
-	}
+	one.Status, one.task = Deleting, toDelete
 	return nil
 }

@@ -95,6 +95,19 @@ func TestAVolumeIsDeletedWithItsSnapshots(t *testing.T) {
 	c.requireNoFiles(t)
 }
 
+func TestAVolumeThatCannotBeDeletedKeepsItsSnapshots(t *testing.T) {
+	c := newCloud(t)
+	ctx, client := t.Context(), c.as("alpha")
+	v := c.make(t, "alpha", volumes.CreateOpts{})
+	one := c.snapshot(t, "alpha", v.ID)
+	_, err := c.Reserve(ctx, "alpha", v.ID, server, "/dev/vdb")
+	require.NoError(t, err)
+	status(t, 400, volumes.Delete(ctx, client, v.ID, volumes.DeleteOpts{Cascade: true}).ExtractErr())
+	kept, err := snapshots.Get(ctx, client, one.ID).Extract()
+	require.NoError(t, err)
+	assert.Equal(t, "available", kept.Status)
+}
+
 func TestAnAdministratorResetsASnapshot(t *testing.T) {
 	c := newCloud(t)
 	one := c.snapshot(t, "alpha", c.make(t, "alpha", volumes.CreateOpts{}).ID)

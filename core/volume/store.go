@@ -234,26 +234,50 @@ func numbered(n int) string {
 // quotas of the project must allow what a volume grows by.
 func (s store) update(ctx context.Context, id string, at time.Time, f func(*Volume) error) (v Volume, err error) {
 	err = db.InTx(ctx, s.db, func(tx *sql.Tx) error {
-		v, err = get(ctx, tx, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return notFound(id)
-		}
+		v, err = s.change(ctx, tx, id, at, f)
+		return err
+	})
+	return v, err
+}
+
+// updateAll is update for a volume together with its snapshots, but those that
+// are being removed already: all change, or nothing does.
+func (s store) updateAll(ctx context.Context, id string, at time.Time, f func(*Volume) error, each func(*Snapshot) error) error {
+	return db.InTx(ctx, s.db, func(tx *sql.Tx) error {
+		snapshots, err := querySnapshots(ctx, tx,
+			`SELECT `+snapshotColumns+` FROM snapshots WHERE volume_id = $1 AND task <> $2`, id, toDelete)
 		if err != nil {
 			return err
 		}
-		before := v
-		before.Metadata = maps.Clone(v.Metadata)
-		before.ImageMetadata = maps.Clone(v.ImageMetadata)
-		if err := f(&v); err != nil {
-			return err
+		for _, one := range snapshots {
+			if _, err := changeSnapshot(ctx, tx, one.ID, at, each); err != nil {
+				return err
+			}
 		}
-		if err := s.checkChange(ctx, tx, before, v); err != nil {
-			return err
-		}
-		v.UpdatedAt = at
-		return write(ctx, tx, before, v)
+		_, err = s.change(ctx, tx, id, at, f)
+		return err
 	})
-	return v, err
+}
+
+func (s store) change(ctx context.Context, tx *sql.Tx, id string, at time.Time, f func(*Volume) error) (Volume, error) {
+	v, err := get(ctx, tx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Volume{}, notFound(id)
+	}
+	if err != nil {
+		return Volume{}, err
+	}
+	before := v
+	before.Metadata = maps.Clone(v.Metadata)
+	before.ImageMetadata = maps.Clone(v.ImageMetadata)
+	if err := f(&v); err != nil {
+		return Volume{}, err
+	}
+	if err := s.checkChange(ctx, tx, before, v); err != nil {
+		return Volume{}, err
+	}
+	v.UpdatedAt = at
+	return v, write(ctx, tx, before, v)
 }
 
 // checkChange checks what a change to a volume depends on outside of it.

@@ -122,35 +122,40 @@ func addSnapshotMetadata(ctx context.Context, q querier, snapshots []Snapshot) e
 // from cannot be deleted.
 func (s store) updateSnapshot(ctx context.Context, id string, at time.Time, f func(*Snapshot) error) (snapshot Snapshot, err error) {
 	err = db.InTx(ctx, s.db, func(tx *sql.Tx) error {
-		snapshot, err = getSnapshot(ctx, tx, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return snapshotNotFound(id)
-		}
-		if err != nil {
-			return err
-		}
-		before := maps.Clone(snapshot.Metadata)
-		if err := f(&snapshot); err != nil {
-			return err
-		}
-		if err := notBeingRead(ctx, tx, snapshot); err != nil {
-			return err
-		}
-		snapshot.UpdatedAt = at
-		_, err := tx.ExecContext(ctx, `UPDATE snapshots SET name = $1, description = $2, status = $3, task = $4, updated_at = $5 WHERE id = $6`,
-			snapshot.Name, snapshot.Description, snapshot.Status, snapshot.task, micro(at), id)
-		if err != nil {
-			return fmt.Errorf("update snapshot: %w", err)
-		}
-		if maps.Equal(before, snapshot.Metadata) {
-			return nil
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM snapshot_metadata WHERE snapshot_id = $1`, id); err != nil {
-			return fmt.Errorf("delete snapshot metadata: %w", err)
-		}
-		return insertSnapshotMetadata(ctx, tx, snapshot)
+		snapshot, err = changeSnapshot(ctx, tx, id, at, f)
+		return err
 	})
 	return snapshot, err
+}
+
+func changeSnapshot(ctx context.Context, tx *sql.Tx, id string, at time.Time, f func(*Snapshot) error) (Snapshot, error) {
+	snapshot, err := getSnapshot(ctx, tx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Snapshot{}, snapshotNotFound(id)
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	before := maps.Clone(snapshot.Metadata)
+	if err := f(&snapshot); err != nil {
+		return Snapshot{}, err
+	}
+	if err := notBeingRead(ctx, tx, snapshot); err != nil {
+		return Snapshot{}, err
+	}
+	snapshot.UpdatedAt = at
+	_, err = tx.ExecContext(ctx, `UPDATE snapshots SET name = $1, description = $2, status = $3, task = $4, updated_at = $5 WHERE id = $6`,
+		snapshot.Name, snapshot.Description, snapshot.Status, snapshot.task, micro(at), id)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("update snapshot: %w", err)
+	}
+	if maps.Equal(before, snapshot.Metadata) {
+		return snapshot, nil
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM snapshot_metadata WHERE snapshot_id = $1`, id); err != nil {
+		return Snapshot{}, fmt.Errorf("delete snapshot metadata: %w", err)
+	}
+	return snapshot, insertSnapshotMetadata(ctx, tx, snapshot)
 }
 
 func notBeingRead(ctx context.Context, q querier, snapshot Snapshot) error {

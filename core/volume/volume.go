@@ -210,18 +210,36 @@ func (s *Service) Delete(ctx context.Context, caller Caller, id string, force bo
 		if force && !caller.Admin {
 			return notAuthorized("volume_extension:volume_admin_actions:force_delete")
 		}
-		if v.Attachment != nil || !force && !slices.Contains(deletable, v.Status) {
-			return invalid("Volume status must be available or error or error_restoring or error_extending or error_managing" +
-				" and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer," +
-				" or be disassociated from snapshots after volume transfer.")
-		}
-		v.Status, v.task = Deleting, toDelete
-		return nil
+		return v.remove(force)
 	})
 	if err == nil {
 		s.notify()
 	}
 	return err
+}
+
+// DeleteWithSnapshots is Delete, without force, for a volume and all its
+// snapshots. If one of them cannot be removed, nothing is.
+func (s *Service) DeleteWithSnapshots(ctx context.Context, caller Caller, id string) error {
+	if _, err := s.Get(ctx, caller, id); err != nil {
+		return err
+	}
+	err := s.store.updateAll(ctx, id, now(),
+		func(v *Volume) error { return v.remove(false) }, func(one *Snapshot) error { return one.remove(false) })
+	if err == nil {
+		s.notify()
+	}
+	return err
+}
+
+func (v *Volume) remove(force bool) error {
+	if v.Attachment != nil || !force && !slices.Contains(deletable, v.Status) {
+		return invalid("Volume status must be available or error or error_restoring or error_extending or error_managing" +
+			" and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer," +
+			" or be disassociated from snapshots after volume transfer.")
+	}
+	v.Status, v.task = Deleting, toDelete
+	return nil
 }
 
 // Extend begins to make an available volume larger; the new space reads as
