@@ -38,6 +38,11 @@ func (v *Volume) copyable() error {
 	return nil
 }
 
+// complete reports whether a snapshot holds what it should, and will go on to:
+// an administrator may have called one available that is still being made, or
+// removed.
+func (one Snapshot) complete() bool { return one.Status == Available && one.task == none }
+
 // CreateSnapshot begins to keep what an available volume holds. The volume
 // cannot be attached, changed or deleted until that is done.
 func (s *Service) CreateSnapshot(ctx context.Context, caller Caller, snapshot Snapshot) (Snapshot, error) {

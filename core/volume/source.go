@@ -46,7 +46,7 @@ func (s *Service) fromSource(ctx context.Context, caller Caller, v *Volume) erro
 		if snapshot, err = s.Snapshot(ctx, caller, v.SnapshotID); err != nil {
 			return err
 		}
-		if snapshot.Status != Available {
+		if !snapshot.complete() {
 			return fault.New(fault.BadRequest, "Invalid snapshot: Originating snapshot status must be one of 'available' values")
 		}
 		least = snapshot.SizeGB

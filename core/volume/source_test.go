@@ -298,6 +298,17 @@ func TestAVolumeThatIsBeingCopiedCannotBeUsed(t *testing.T) {
 
 	one, err := s.CreateSnapshot(t.Context(), alpha, volume.Snapshot{VolumeID: v.ID})
 	require.NoError(t, err)
+	reset := func(status volume.Status) { // as an administrator may
+		_, err := s.UpdateSnapshot(t.Context(), alpha, one.ID, func(one *volume.Snapshot) error {
+			one.Status = status
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	reset(volume.Available)
+	_, err = s.Create(t.Context(), alpha, volume.Volume{SnapshotID: one.ID})
+	require.ErrorContains(t, err, "Originating snapshot status", "it is not whole yet")
+	reset(volume.Creating)
 	_, err = s.Reserve(t.Context(), "alpha", v.ID, server, "/dev/vdb")
 	require.EqualError(t, err, "Invalid volume: Volume "+v.ID+" is being copied.")
 	require.ErrorContains(t, s.Delete(t.Context(), alpha, v.ID, false), "dependent snapshots")

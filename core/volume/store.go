@@ -71,7 +71,7 @@ func (s store) insert(ctx context.Context, v Volume) error {
 func stillThere(ctx context.Context, q querier, v Volume) error {
 	if v.SnapshotID != "" {
 		snapshot, err := getSnapshot(ctx, q, v.SnapshotID)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && snapshot.Status != Available {
+		if errors.Is(err, sql.ErrNoRows) || err == nil && !snapshot.complete() {
 			return snapshotNotFound(v.SnapshotID)
 		}
 		return err
