@@ -157,7 +157,7 @@ func (s *Service) verifyCredential(ctx context.Context, ref ApplicationCredentia
 	}
 	account := c.ID
 	if account == "" {
-		account = "credential\x00" + ref.ID + "\x00" + ref.Name
+		account = stableID("credential", ref.ID, ref.Name)
 	}
 	right, err := s.passwords.verify(ctx, account, c.secretHash, ref.Secret)
 	if err != nil {

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"time"
 
@@ -259,8 +260,8 @@ func (s *Service) verify(ctx context.Context, c PasswordCredentials) (User, erro
 		return User{}, err
 	}
 	account := u.ID
-	if account == "" {
-		account = c.UserID + "\x00" + c.User.DomainID + "\x00" + c.User.DomainName + "\x00" + c.User.Name
+	if account == "" { // of a fixed size, since anybody may send any name
+		account = stableID("user", c.UserID, c.User.DomainID, c.User.DomainName, c.User.Name)
 	}
 	if u.Options.is(ignoreLockout) {
 		account = ""
@@ -270,7 +271,7 @@ func (s *Service) verify(ctx context.Context, c PasswordCredentials) (User, erro
 		return User{}, err
 	}
 	if !right || !u.Enabled {
-		s.log.WarnContext(ctx, "password refused", "user", c.User.Name, "user_id", u.ID)
+		s.log.WarnContext(ctx, "password refused", "user", fmt.Sprintf("%.255s", c.User.Name), "user_id", u.ID)
 		return User{}, unauthorized()
 	}
 	return u, nil

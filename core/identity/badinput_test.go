@@ -2,12 +2,16 @@ package identity_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/core/identity"
 )
 
@@ -114,6 +118,25 @@ func TestPasswordsAreChangedWithTheOriginalOnly(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, c.do("POST", path, body).Code)
 	_, _, err := s.Verify(t.Context(), "alice", "land")
 	assert.NoError(t, err)
+}
+
+func TestAPasswordIsChangedOnceByItsOriginal(t *testing.T) {
+	s := open(t, "")
+	u := alice(t, s)
+	var changed atomic.Int32
+	var changes sync.WaitGroup
+	for i := range 16 {
+		changes.Go(func() {
+			err := s.ChangePassword(t.Context(), u.ID, "wonder", strconv.Itoa(i))
+			if err == nil {
+				changed.Add(1)
+				return
+			}
+			assert.True(t, fault.Is(err, fault.Unauthorized), "got %v", err)
+		})
+	}
+	changes.Wait()
+	assert.Equal(t, int32(1), changed.Load())
 }
 
 func TestLongPasswordsCountToTheLastByte(t *testing.T) {

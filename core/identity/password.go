@@ -99,8 +99,9 @@ func (p *passwords) work(ctx context.Context, f func() error) error {
 }
 
 // verify reports whether password is the one stored as hash. account names
-// who tries, for the lockout; "" is never locked. An empty hash (no such account, or one without
-// a password) takes as long as any other and is never right.
+// whom it would let in, for the lockout; "" is never locked. An empty hash (no
+// such account, or one without a password) takes as long as any other and is
+// never right.
 func (p *passwords) verify(ctx context.Context, account, hash, password string) (bool, error) {
 	sum := p.keyed(hash, password)
 	if hash != "" && p.remembers(hash, sum) {
@@ -110,19 +111,23 @@ func (p *passwords) verify(ctx context.Context, account, hash, password string) 
 	if hash == "" || len(password) > maxPassword {
 		stored = p.dummy
 	}
-	locked := p.locked(account)
-	err := p.work(ctx, func() error { return bcrypt.CompareHashAndPassword([]byte(stored), digest(password)) })
-	switch {
-	case errors.Is(err, bcrypt.ErrMismatchedHashAndPassword):
-		p.failed(account)
-		return false, nil
-	case err != nil:
-		return false, err
-	case locked:
-		return false, nil
-	}
-	p.succeeded(account, hash, sum)
-	return true, nil
+	right := false
+	err := p.work(ctx, func() error {
+		err := bcrypt.CompareHashAndPassword([]byte(stored), digest(password))
+		switch {
+		case errors.Is(err, bcrypt.ErrMismatchedHashAndPassword):
+			p.failed(account)
+			return nil
+		case err != nil:
+			return err
+		}
+		// Only now: the guesses that waited before this one count.
+		if right = !p.locked(account); right {
+			p.succeeded(account, hash, sum)
+		}
+		return nil
+	})
+	return right, err
 }
 
 func (p *passwords) keyed(hash, password string) [sha256.Size]byte {

@@ -2,7 +2,6 @@ package identity_test
 
 import (
 	"context"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/core/identity"
@@ -131,43 +129,6 @@ func TestATokenExpires(t *testing.T) {
 		time.Sleep(time.Second)
 		assertRevoked(t, s, id)
 	})
-}
-
-func TestTooManyWrongPasswordsLockAnAccountForAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, err := identity.New(t.Context(), identity.Config{
-			Log: slog.New(slog.DiscardHandler), BcryptCost: bcrypt.MinCost, LockoutFailures: 3, LockoutTime: time.Minute,
-		})
-		require.NoError(t, err)
-		defer s.Close()
-		require.NoError(t, s.Bootstrap(t.Context(), identity.BootstrapConfig{AdminPassword: adminPassword}))
-		alice(t, s)
-		for range 3 {
-			_, _, err := s.Verify(t.Context(), "alice", "guess")
-			require.True(t, fault.Is(err, fault.Unauthorized))
-		}
-		_, _, err = s.Verify(t.Context(), "alice", "wonder")
-		require.True(t, fault.Is(err, fault.Unauthorized), "locked: even the right one is refused")
-		_, _, err = s.Verify(t.Context(), "admin", adminPassword)
-		require.NoError(t, err, "others are not")
-
-		time.Sleep(time.Minute)
-		_, _, err = s.Verify(t.Context(), "alice", "wonder")
-		require.NoError(t, err)
-	})
-}
-
-func TestAClientThatIsLoggedInIsNotLockedOutByAGuesser(t *testing.T) {
-	s := open(t, "")
-	alice(t, s)
-	_, _, err := s.Verify(t.Context(), "alice", "wonder")
-	require.NoError(t, err)
-	for range 20 {
-		_, _, err := s.Verify(t.Context(), "alice", "guess")
-		require.True(t, fault.Is(err, fault.Unauthorized))
-	}
-	_, _, err = s.Verify(t.Context(), "alice", "wonder")
-	assert.NoError(t, err)
 }
 
 func TestRunPurgesExpiredTokens(t *testing.T) {

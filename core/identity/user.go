@@ -139,7 +139,12 @@ func (s *Service) ChangePassword(ctx context.Context, id, original, password str
 	if password == "" {
 		return fault.New(fault.BadRequest, "Invalid input for field 'password': it is empty.")
 	}
-	_, err = s.UpdateUser(ctx, id, password, func(*User) error { return nil })
+	_, err = s.UpdateUser(ctx, id, password, func(now *User) error {
+		if now.passwordHash != u.passwordHash { // it is not the original any more
+			return unauthorized()
+		}
+		return nil
+	})
 	return err
 }
 
