@@ -68,7 +68,7 @@ func (s *system) startCore(ctx context.Context, o options, listener net.Listener
 	s.closers = append(s.closers, volumes.Close)
 	servers, err := s.openCompute(ctx, compute.Config{
 		Log: s.log, Tokens: users, Metrics: metrics, Images: imageDoor{images}, Volumes: volumeDoor{volumes},
-	}, o.Acceleration)
+	}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,9 @@ func (s *system) bootstrap(ctx context.Context, users *identity.Service, url str
 }
 
 // openCompute opens the compute service on the QEMU driver.
-func (s *system) openCompute(ctx context.Context, c compute.Config, acceleration string) (*compute.Service, error) {
+func (s *system) openCompute(ctx context.Context, c compute.Config, o options) (*compute.Service, error) {
 	c.Dir = filepath.Join(s.data, "compute")
-	driver, err := qemu.New(qemu.Config{Dir: filepath.Join(c.Dir, "machines"), Log: s.log, Accel: acceleration})
+	driver, err := qemu.New(qemu.Config{Dir: filepath.Join(c.Dir, "machines"), Log: s.log, Accel: o.Acceleration})
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +121,8 @@ func (s *system) openCompute(ctx context.Context, c compute.Config, acceleration
 		return nil, err
 	}
 	c.Driver = driver
-	// Processors are shared out four times, as test machines mostly wait;
-	// memory once, less a share for everything else.
-	c.VCPUs, c.MemoryMB = 4*runtime.NumCPU(), memory*3/4
+	c.VCPUs = max(1, int(o.CPUAllocationRatio*float64(runtime.NumCPU())))
+	c.MemoryMB = max(1, int(o.RAMAllocationRatio*float64(memory)))
 	c.Flavors, c.Ports, c.ConfigDrive = flavors, []compute.Forward{sshForward(ctx)}, true
 	servers, err := compute.New(ctx, c)
 	if err != nil {

@@ -31,6 +31,10 @@ type options struct {
 
 	// Acceleration of machines: auto, kvm or tcg.
 	Acceleration string `yaml:"acceleration"`
+	// How much of the host servers are given in all, in times of its
+	// processors and of its memory: Nova's names for it.
+	CPUAllocationRatio float64 `yaml:"cpu_allocation_ratio"`
+	RAMAllocationRatio float64 `yaml:"ram_allocation_ratio"`
 	// Nodes is how many test machines the gate uses at once.
 	Nodes int `yaml:"nodes"`
 	// Labels are the machines that jobs may ask for, by name, in addition to
@@ -59,8 +63,10 @@ func defaults() options {
 		ReviewSSH:    "127.0.0.1:29418",
 		Gate:         "127.0.0.1:9000",
 		Acceleration: "auto",
-		Nodes:        max(2, runtime.NumCPU()),
-		Labels:       map[string]label{"": standard, "go": standard},
+		// Test machines mostly wait; the rest of the memory is everything else's.
+		CPUAllocationRatio: 4, RAMAllocationRatio: 0.75,
+		Nodes:  max(2, runtime.NumCPU()),
+		Labels: map[string]label{"": standard, "go": standard},
 	}
 }
 
@@ -88,6 +94,11 @@ func (o *options) load(data string) error {
 func (o *options) check(file string) error {
 	if o.Nodes < 1 {
 		return fmt.Errorf("%s: nodes is %d: the gate needs at least one machine", file, o.Nodes)
+	}
+	for key, ratio := range map[string]float64{"cpu_allocation_ratio": o.CPUAllocationRatio, "ram_allocation_ratio": o.RAMAllocationRatio} {
+		if !(ratio > 0) {
+			return fmt.Errorf("%s: %s is %v: it must be above 0, or no server finds room", file, key, ratio)
+		}
 	}
 	for name, l := range o.Labels {
 		if l.Image == "" || l.Flavor == "" {
