@@ -1,10 +1,7 @@
 package image_test
 
 import (
-	"context"
-	"io"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -14,27 +11,9 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatehouse-dev/gatehouse/core/fault"
-	"github.com/gatehouse-dev/gatehouse/core/httpapi"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi/httpapitest"
 	"github.com/gatehouse-dev/gatehouse/core/image"
 )
-
-// tokens knows three callers, each by a token of its name: two projects, and
-// an administrator.
-type tokens struct{}
-
-func (tokens) Validate(_ context.Context, token string) (httpapi.Caller, error) {
-	switch token {
-	case "alpha", "beta":
-		return httpapi.Caller{UserID: token + "-user", ProjectID: token, Roles: []string{"member"}}, nil
-	case "admin":
-		return httpapi.Caller{UserID: "admin", ProjectID: "admin", Roles: []string{"admin"}}, nil
-	case "unscoped":
-		return httpapi.Caller{UserID: "nobody"}, nil
-	default:
-		return httpapi.Caller{}, fault.New(fault.Unauthorized, "The request you have made requires authentication.")
-	}
-}
 
 var discard = slog.New(slog.DiscardHandler)
 
@@ -46,7 +25,7 @@ type cloud struct {
 
 func open(t *testing.T, dir string) *image.Service {
 	t.Helper()
-	service, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard, Tokens: tokens{}})
+	service, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard, Tokens: httpapitest.Callers})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, service.Close()) })
 	return service
@@ -72,28 +51,10 @@ func (c cloud) as(token string) *gophercloud.ServiceClient {
 	}
 }
 
-// answer is what a response says before its body.
-type answer struct {
-	StatusCode int
-	Header     http.Header
-}
-
-// do makes a request with a token and headers (names and values in turn), and
-// returns the answer and its body.
-func (c cloud) do(t *testing.T, token, method, path, body string, header ...string) (answer, string) {
+// do makes a request to the API, see httpapitest.Do.
+func (c cloud) do(t *testing.T, token, method, path, body string, headers ...string) (httpapitest.Answer, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, c.url+path, strings.NewReader(body))
-	require.NoError(t, err)
-	request.Header.Set("X-Auth-Token", token)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	response, err := http.DefaultTransport.RoundTrip(request) // redirects are answers like others
-	require.NoError(t, err)
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return answer{response.StatusCode, response.Header}, string(content)
+	return httpapitest.Do(t, token, method, c.url+path, body, headers...)
 }
 
 // register creates an image without data.

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi/httpapitest"
 	"github.com/gatehouse-dev/gatehouse/core/image"
 )
 
@@ -223,7 +224,7 @@ func TestAnImageDeletedInMidUploadLeavesNothing(t *testing.T) {
 
 func TestARestartClearsWhatWasCutShort(t *testing.T) {
 	dir := t.TempDir()
-	s, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard, Tokens: tokens{}})
+	s, err := image.New(t.Context(), image.Config{Dir: dir, Log: discard, Tokens: httpapitest.Callers})
 	require.NoError(t, err)
 	kept, half := queued(t, s), queued(t, s)
 	require.NoError(t, s.Upload(t.Context(), alpha, kept, strings.NewReader("kept")))
@@ -289,7 +290,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func BenchmarkUpload(b *testing.B) {
 	const size = 256 << 20
-	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard, Tokens: tokens{}})
+	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard, Tokens: httpapitest.Callers})
 	require.NoError(b, err)
 	defer s.Close()
 	b.SetBytes(size)
@@ -304,7 +305,7 @@ func BenchmarkUpload(b *testing.B) {
 
 func BenchmarkDownload(b *testing.B) {
 	const size = 256 << 20
-	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard, Tokens: tokens{}})
+	s, err := image.New(b.Context(), image.Config{Dir: b.TempDir(), Log: discard, Tokens: httpapitest.Callers})
 	require.NoError(b, err)
 	defer s.Close()
 	img, err := s.Create(b.Context(), alpha, image.Image{DiskFormat: "raw", ContainerFormat: "bare"})

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi/httpapitest"
 	"github.com/gatehouse-dev/gatehouse/core/volume"
 )
 
@@ -162,7 +163,7 @@ func TestAVolumeThatCannotBeMadeFails(t *testing.T) {
 
 func TestARestartFinishesWhatWasBegun(t *testing.T) {
 	dir := t.TempDir()
-	config := volume.Config{Dir: dir, Log: discard, Tokens: tokens{}}
+	config := volume.Config{Dir: dir, Log: discard, Tokens: httpapitest.Callers}
 	s, err := volume.New(t.Context(), config)
 	require.NoError(t, err)
 	stop := run(s)

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatehouse-dev/gatehouse/core/fault"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi/httpapitest"
 	"github.com/gatehouse-dev/gatehouse/core/volume"
 )
 
@@ -228,7 +229,7 @@ func TestAVolumeWhoseImageCannotBeReadFails(t *testing.T) {
 func TestAVolumeIsMadeWhateverItsUserSaysOfItsImage(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "raw")
 	require.NoError(t, os.WriteFile(image, []byte("boot"), 0o600))
-	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: tokens{}}
+	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: httpapitest.Callers}
 	withImage("raw", image)(&config)
 	s, err := volume.New(t.Context(), config)
 	require.NoError(t, err)
@@ -254,7 +255,7 @@ func TestAVolumeIsMadeWhateverItsUserSaysOfItsImage(t *testing.T) {
 func TestAVolumeThatDoesNotFitOnTheDiskFails(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "raw")
 	require.NoError(t, os.WriteFile(image, []byte("data"), 0o600))
-	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: tokens{}}
+	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: httpapitest.Callers}
 	withImage("raw", image)(&config)
 	s, err := volume.New(t.Context(), config)
 	require.NoError(t, err)
@@ -269,7 +270,7 @@ func TestAVolumeThatDoesNotFitOnTheDiskFails(t *testing.T) {
 }
 
 func BenchmarkCreateToAvailable(b *testing.B) {
-	config := volume.Config{Dir: b.TempDir(), Log: discard, Tokens: tokens{}, Quotas: volume.Quotas{Volumes: -1, Gigabytes: -1, PerVolumeGigabytes: -1}}
+	config := volume.Config{Dir: b.TempDir(), Log: discard, Tokens: httpapitest.Callers, Quotas: volume.Quotas{Volumes: -1, Gigabytes: -1, PerVolumeGigabytes: -1}}
 	s, err := volume.New(b.Context(), config)
 	require.NoError(b, err)
 	defer s.Close()
@@ -286,7 +287,7 @@ func BenchmarkCreateToAvailable(b *testing.B) {
 
 func TestAVolumeThatIsBeingCopiedCannotBeUsed(t *testing.T) {
 	dir := t.TempDir()
-	s, err := volume.New(t.Context(), volume.Config{Dir: dir, Log: discard, Tokens: tokens{}})
+	s, err := volume.New(t.Context(), volume.Config{Dir: dir, Log: discard, Tokens: httpapitest.Callers})
 	require.NoError(t, err)
 	defer s.Close()
 	stop := run(s)

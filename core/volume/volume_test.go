@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,27 +16,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatehouse-dev/gatehouse/core/fault"
-	"github.com/gatehouse-dev/gatehouse/core/httpapi"
+	"github.com/gatehouse-dev/gatehouse/core/httpapi/httpapitest"
 	"github.com/gatehouse-dev/gatehouse/core/volume"
 )
-
-// tokens knows three callers, each by a token of its name: two projects, and
-// an administrator.
-type tokens struct{}
-
-func (tokens) Validate(_ context.Context, token string) (httpapi.Caller, error) {
-	switch token {
-	case "alpha", "beta":
-		return httpapi.Caller{UserID: token + "-user", ProjectID: token, Roles: []string{"member"}}, nil
-	case "admin":
-		return httpapi.Caller{UserID: "admin", ProjectID: "admin", Roles: []string{"admin"}}, nil
-	case "unscoped":
-		return httpapi.Caller{UserID: "nobody"}, nil
-	default:
-		return httpapi.Caller{}, fault.New(fault.Unauthorized, "The request you have made requires authentication.")
-	}
-}
 
 var (
 	discard = slog.New(slog.DiscardHandler)
@@ -57,7 +38,7 @@ type cloud struct {
 // newCloud starts a service with a configuration that edit may change.
 func newCloud(t *testing.T, edit ...func(*volume.Config)) cloud {
 	t.Helper()
-	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: tokens{}}
+	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: httpapitest.Callers}
 	for _, f := range edit {
 		f(&config)
 	}
@@ -94,28 +75,10 @@ func (c cloud) as(token string) *gophercloud.ServiceClient {
 	}
 }
 
-// answer is what a response says before its body.
-type answer struct {
-	StatusCode int
-	Header     http.Header
-}
-
-// do makes a request with a token and headers (names and values in turn), and
-// returns the answer and its body.
-func (c cloud) do(t *testing.T, token, method, path, body string, header ...string) (answer, string) {
+// do makes a request to the API, see httpapitest.Do.
+func (c cloud) do(t *testing.T, token, method, path, body string, headers ...string) (httpapitest.Answer, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, c.url+path, strings.NewReader(body))
-	require.NoError(t, err)
-	request.Header.Set("X-Auth-Token", token)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	response, err := http.DefaultTransport.RoundTrip(request) // redirects are answers like others
-	require.NoError(t, err)
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return answer{response.StatusCode, response.Header}, string(content)
+	return httpapitest.Do(t, token, method, c.url+path, body, headers...)
 }
 
 // make creates a volume and waits until it is available.
