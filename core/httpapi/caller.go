@@ -22,6 +22,10 @@ func (c Caller) Has(role string) bool { return slices.Contains(c.Roles, role) }
 // IsAdmin reports whether the caller is an administrator of the cloud.
 func (c Caller) IsAdmin() bool { return c.Has("admin") }
 
+// ReadOnly reports whether the caller may only look: it holds the role reader,
+// and none of those that imply it.
+func (c Caller) ReadOnly() bool { return c.Has("reader") && !c.Has("member") && !c.IsAdmin() }
+
 // WithCaller returns a context that carries c.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)

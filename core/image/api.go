@@ -29,6 +29,9 @@ func (s *Service) Handler() http.Handler {
 	for pattern, methods := range h.routes() {
 		allowed := make([]string, 0, len(methods))
 		for method, handler := range methods {
+			if method != http.MethodGet {
+				handler = writers(handler)
+			}
 			a.Handle(method+" "+pattern, handler)
 			allowed = append(allowed, method)
 		}
@@ -52,6 +55,16 @@ func (h *api) routes() map[string]methods {
 		"/v2/images/{id}/members/{member}":   {"GET": h.member, "PUT": h.setMember, "DELETE": h.removeMember},
 		"/v2/schemas/{name}":                 {"GET": h.schema},
 		"/v2/info/import":                    {"GET": h.importMethods},
+	}
+}
+
+// writers keeps from a handler those who may only read.
+func writers(h httpapi.HandlerFunc) httpapi.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if httpapi.CallerFrom(r.Context()).ReadOnly() {
+			return fault.New(fault.Forbidden, "You are not authorized to complete this action.")
+		}
+		return h(w, r)
 	}
 }
 

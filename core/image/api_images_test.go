@@ -249,6 +249,21 @@ func TestTenantsSeeOnlyWhatIsTheirsOrShown(t *testing.T) {
 	assert.Equal(t, []string{"community"}, c.names(t, "beta", images.ListOpts{Visibility: images.ImageVisibilityCommunity}))
 }
 
+func TestAReaderOnlyReads(t *testing.T) {
+	c := newCloud(t)
+	id := c.put(t, "alpha", images.CreateOpts{Name: "mine"}, "x").ID
+	assert.Equal(t, []string{"mine"}, c.names(t, "reader", images.ListOpts{}))
+	for _, request := range [][2]string{
+		{"POST", "/v2/images"}, {"PATCH", "/v2/images/" + id}, {"DELETE", "/v2/images/" + id}, {"PUT", "/v2/images/" + id + "/file"},
+		{"PUT", "/v2/images/" + id + "/tags/x"}, {"DELETE", "/v2/images/" + id + "/tags/x"}, {"POST", "/v2/images/" + id + "/members"},
+		{"PUT", "/v2/images/" + id + "/members/alpha"}, {"DELETE", "/v2/images/" + id + "/members/alpha"},
+		{"POST", "/v2/images/" + id + "/actions/deactivate"},
+	} {
+		response, body := c.do(t, "reader", request[0], request[1], `{}`)
+		assert.Equal(t, http.StatusForbidden, response.StatusCode, "%v: %s", request, body)
+	}
+}
+
 func TestASharedImageIsListedOnceItsMemberAcceptsIt(t *testing.T) {
 	c := newCloud(t)
 	shared := c.put(t, "alpha", images.CreateOpts{Name: "shared"}, "x")

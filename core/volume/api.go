@@ -59,7 +59,10 @@ func (a *api) routes(paths map[string]methods) {
 		allowed := strings.Join(slices.Sorted(maps.Keys(handlers)), ", ")
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 			h, ok := handlers[method]
-			if !ok {
+			switch {
+			case ok && method != http.MethodGet:
+				h = writers(h)
+			case !ok:
 				h = func(w http.ResponseWriter, _ request) error {
 					w.Header().Set("Allow", allowed)
 					return fault.New(fault.NotAllowed, "The method is not allowed for this resource.")
@@ -67,6 +70,16 @@ func (a *api) routes(paths map[string]methods) {
 			}
 			a.Handle(method+" "+path, negotiated(h))
 		}
+	}
+}
+
+// writers keeps from a handler those who may only read.
+func writers(h handler) handler {
+	return func(w http.ResponseWriter, r request) error {
+		if httpapi.CallerFrom(r.Context()).ReadOnly() {
+			return notAuthorized("this")
+		}
+		return h(w, r)
 	}
 }
 

@@ -282,6 +282,20 @@ func TestTenantsSeeOnlyTheirOwn(t *testing.T) {
 	assert.Equal(t, "mine", mine.Name)
 }
 
+func TestAReaderOnlyReads(t *testing.T) {
+	c := newCloud(t)
+	id := c.make(t, "alpha", volumes.CreateOpts{Name: "mine"}).ID
+	assert.Equal(t, []string{"mine"}, c.names(t, "reader", ""))
+	for _, request := range [][2]string{
+		{"POST", "/v3/volumes"}, {"PUT", "/v3/volumes/" + id}, {"DELETE", "/v3/volumes/" + id}, {"POST", "/v3/volumes/" + id + "/action"},
+		{"POST", "/v3/volumes/" + id + "/metadata"}, {"PUT", "/v3/volumes/" + id + "/metadata/a"},
+		{"POST", "/v3/snapshots"}, {"POST", "/v3/snapshots/" + id + "/action"},
+	} {
+		response, body := c.do(t, "reader", request[0], request[1], `{}`)
+		assert.Equal(t, http.StatusForbidden, response.StatusCode, "%v: %s", request, body)
+	}
+}
+
 func TestMetadataIsReadAndChanged(t *testing.T) {
 	c := newCloud(t)
 	path := "/v3/volumes/" + c.make(t, "alpha", volumes.CreateOpts{}).ID + "/metadata"
