@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -133,7 +134,7 @@ func (s *Service) DeleteApplicationCredential(ctx context.Context, userID, id st
 }
 
 // loadCredentialRoles fills in the roles that still exist.
-func loadCredentialRoles(ctx context.Context, q querier, c *ApplicationCredential) error {
+func loadCredentialRoles(ctx context.Context, q db.Querier, c *ApplicationCredential) error {
 	c.Roles = nil
 	for _, id := range c.roleIDs {
 		role, err := selectRole(ctx, q, id)

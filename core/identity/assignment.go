@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"slices"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -93,7 +94,7 @@ func noAssignment(a Assignment) error {
 }
 
 // checkAssignment reports which part of an assignment does not exist.
-func checkAssignment(ctx context.Context, q querier, a Assignment) error {
+func checkAssignment(ctx context.Context, q db.Querier, a Assignment) error {
 	var err error
 	if a.GroupID != "" {
 		_, err = selectGroup(ctx, q, a.GroupID)

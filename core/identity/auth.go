@@ -179,7 +179,7 @@ func refuse(err error) error {
 
 // scope is what the token is to be scoped to. An application credential has
 // one, and no other may be asked for.
-func (p proof) scope(ctx context.Context, q querier, asked Scope) (target, error) {
+func (p proof) scope(ctx context.Context, q db.Querier, asked Scope) (target, error) {
 	if p.credential == nil {
 		return resolveScope(ctx, q, p.user, asked)
 	}
@@ -194,7 +194,7 @@ func (p proof) scope(ctx context.Context, q querier, asked Scope) (target, error
 	return on, err
 }
 
-func resolveScope(ctx context.Context, q querier, u User, scope Scope) (target, error) {
+func resolveScope(ctx context.Context, q db.Querier, u User, scope Scope) (target, error) {
 	switch {
 	case scope.Project != nil:
 		p, err := findProject(ctx, q, *scope.Project)
@@ -214,7 +214,7 @@ func resolveScope(ctx context.Context, q querier, u User, scope Scope) (target, 
 }
 
 // defaultScope is the user's default project if it can be used, else none.
-func defaultScope(ctx context.Context, q querier, u User) (target, error) {
+func defaultScope(ctx context.Context, q db.Querier, u User) (target, error) {
 	on := target{onProject, u.DefaultProjectID}
 	err := (&Token{}).load(ctx, q, u.ID, on)
 	if fault.Is(err, fault.NotFound) {
@@ -223,7 +223,7 @@ func defaultScope(ctx context.Context, q querier, u User) (target, error) {
 	return on, err
 }
 
-func findProject(ctx context.Context, q querier, r Ref) (Project, error) {
+func findProject(ctx context.Context, q db.Querier, r Ref) (Project, error) {
 	if r.ID != "" {
 		return selectProject(ctx, q, r.ID)
 	}
@@ -234,14 +234,14 @@ func findProject(ctx context.Context, q querier, r Ref) (Project, error) {
 	return selectProjectByName(ctx, q, domain.ID, r.Name)
 }
 
-func findDomain(ctx context.Context, q querier, id, name string) (Project, error) {
+func findDomain(ctx context.Context, q db.Querier, id, name string) (Project, error) {
 	if id != "" {
 		return selectDomain(ctx, q, id)
 	}
 	return selectProjectByName(ctx, q, "", name)
 }
 
-func findUser(ctx context.Context, q querier, c PasswordCredentials) (User, error) {
+func findUser(ctx context.Context, q db.Querier, c PasswordCredentials) (User, error) {
 	if c.UserID != "" {
 		return selectUser(ctx, q, c.UserID)
 	}

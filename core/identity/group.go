@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -116,7 +117,7 @@ func (s *Service) InGroup(ctx context.Context, id, userID string) error {
 	return fault.New(fault.NotFound, "User '%s' not found in group '%s'.", userID, id)
 }
 
-func checkMembership(ctx context.Context, q querier, id, userID string) error {
+func checkMembership(ctx context.Context, q db.Querier, id, userID string) error {
 	if _, err := selectGroup(ctx, q, id); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	handle, err := db.Open(ctx, config.File, schema())
+	handle, err := db.Open(ctx, config.File, db.Migrations(migrations))
 	if err != nil {
 		return nil, fmt.Errorf("open identity's database: %w", err)
 	}

@@ -1,13 +1,11 @@
 package identity
 
 import (
-	"context"
 	"database/sql"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
@@ -15,42 +13,6 @@ import (
 
 //go:embed migrations/*.sql
 var migrations embed.FS
-
-func schema() fs.FS {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is compiled in
-	}
-	return sub
-}
-
-// querier is a database handle or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// scanner is a *sql.Row or *sql.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
-// collect reads all rows of a query with scan.
-func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
-}
 
 // notFound turns the absence of a row into Keystone's fault.
 func notFound(err error, what, id string) error {
@@ -78,14 +40,11 @@ func duplicate(err error, what, name, domain string) error {
 
 // exactlyOne is for statements that address one row: none is fault.NotFound.
 func exactlyOne(result sql.Result, err error, what, id string) error {
+	changed, err := db.Changed(result, err)
 	if err != nil {
 		return fmt.Errorf("change %s %s: %w", what, id, err)
 	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("change %s %s: %w", what, id, err)
-	}
-	if n == 0 {
+	if !changed {
 		return notFound(sql.ErrNoRows, what, id)
 	}
 	return nil

@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
 )
 
 const applicationCredentialColumns = `id, user_id, project_id, name, description, secret_hash, role_ids, unrestricted, expires_at` //nolint:gosec // column names
 
-func scanApplicationCredential(row scanner) (ApplicationCredential, error) {
+func scanApplicationCredential(row db.Row) (ApplicationCredential, error) {
 	var c ApplicationCredential
 	var expires int64
 	err := row.Scan(&c.ID, &c.UserID, &c.ProjectID, &c.Name, &c.Description, &c.secretHash, jsonColumn{&c.roleIDs}, &c.Unrestricted, &expires)
@@ -18,7 +20,7 @@ func scanApplicationCredential(row scanner) (ApplicationCredential, error) {
 	return c, err
 }
 
-func insertApplicationCredential(ctx context.Context, q querier, c ApplicationCredential) error {
+func insertApplicationCredential(ctx context.Context, q db.Querier, c ApplicationCredential) error {
 	var expires int64
 	if !c.ExpiresAt.IsZero() {
 		expires = c.ExpiresAt.UnixMicro()
@@ -29,7 +31,7 @@ func insertApplicationCredential(ctx context.Context, q querier, c ApplicationCr
 	return duplicate(err, "application_credential", c.Name, "")
 }
 
-func selectApplicationCredential(ctx context.Context, q querier, id string) (ApplicationCredential, error) {
+func selectApplicationCredential(ctx context.Context, q db.Querier, id string) (ApplicationCredential, error) {
 	c, err := scanApplicationCredential(q.QueryRowContext(ctx,
 		`SELECT `+applicationCredentialColumns+` FROM application_credentials WHERE id = $1`, id))
 	if err != nil {
@@ -38,8 +40,8 @@ func selectApplicationCredential(ctx context.Context, q querier, id string) (App
 	return c, nil
 }
 
-func selectApplicationCredentials(ctx context.Context, q querier, userID, name string) ([]ApplicationCredential, error) {
-	return collect(ctx, q, scanApplicationCredential,
+func selectApplicationCredentials(ctx context.Context, q db.Querier, userID, name string) ([]ApplicationCredential, error) {
+	return db.Collect(ctx, q, scanApplicationCredential,
 		`SELECT `+applicationCredentialColumns+` FROM application_credentials
 		WHERE user_id = $1 AND ($2 = '' OR name = $2) ORDER BY name`, userID, name)
 }

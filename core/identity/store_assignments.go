@@ -3,10 +3,11 @@ package identity
 import (
 	"context"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
-func insertAssignment(ctx context.Context, q querier, a Assignment) error {
+func insertAssignment(ctx context.Context, q db.Querier, a Assignment) error {
 	kind, actor := a.actor()
 	t := a.target()
 	_, err := q.ExecContext(ctx,
@@ -15,7 +16,7 @@ func insertAssignment(ctx context.Context, q querier, a Assignment) error {
 	return err
 }
 
-func deleteAssignment(ctx context.Context, q querier, a Assignment) error {
+func deleteAssignment(ctx context.Context, q db.Querier, a Assignment) error {
 	_, actor := a.actor()
 	result, err := q.ExecContext(ctx,
 		`DELETE FROM assignments WHERE actor_id = $1 AND target_id = $2 AND role_id = $3 AND inherited = $4`,
@@ -26,7 +27,7 @@ func deleteAssignment(ctx context.Context, q querier, a Assignment) error {
 	return noAssignment(a)
 }
 
-func scanAssignment(row scanner) (Assignment, error) {
+func scanAssignment(row db.Row) (Assignment, error) {
 	var a Assignment
 	var actorKind, actor string
 	var t target
@@ -65,16 +66,16 @@ func assignmentArgs(f Assignment) []any {
 	return []any{f.UserID, f.GroupID, f.ProjectID, f.DomainID, f.System, f.RoleID, f.Inherited}
 }
 
-func selectAssignments(ctx context.Context, q querier, f Assignment) ([]Assignment, error) {
-	return collect(ctx, q, scanAssignment,
+func selectAssignments(ctx context.Context, q db.Querier, f Assignment) ([]Assignment, error) {
+	return db.Collect(ctx, q, scanAssignment,
 		`SELECT actor_kind, actor_id, target_kind, target_id, role_id, inherited FROM assignments`+matchAssignment,
 		assignmentArgs(f)...)
 }
 
 // selectEffective resolves groups to members, inherited roles to the projects
 // below, and adds what the roles imply. Roles of domains fall out.
-func selectEffective(ctx context.Context, q querier, f Assignment) ([]Assignment, error) {
-	return collect(ctx, q, scanAssignment,
+func selectEffective(ctx context.Context, q db.Querier, f Assignment) ([]Assignment, error) {
+	return db.Collect(ctx, q, scanAssignment,
 		`WITH RECURSIVE
 		below (above_id, below_id) AS (
 			SELECT parent_id, id FROM projects WHERE parent_id IS NOT NULL
@@ -97,8 +98,8 @@ func selectEffective(ctx context.Context, q querier, f Assignment) ([]Assignment
 		assignmentArgs(f)...)
 }
 
-func selectAssignedRoles(ctx context.Context, q querier, actor, targetID string, inherited bool) ([]Role, error) {
-	return collect(ctx, q, scanRole,
+func selectAssignedRoles(ctx context.Context, q db.Querier, actor, targetID string, inherited bool) ([]Role, error) {
+	return db.Collect(ctx, q, scanRole,
 		`SELECT `+roleColumns+` FROM roles WHERE id IN (
 			SELECT role_id FROM assignments WHERE actor_id = $1 AND target_id = $2 AND inherited = $3)
 		ORDER BY name, id`, actor, targetID, inherited)
@@ -106,8 +107,8 @@ func selectAssignedRoles(ctx context.Context, q querier, actor, targetID string,
 
 // selectHeldRoles lists the roles that a user's token has on a target: its
 // own, its groups', those inherited from above, and all that these imply.
-func selectHeldRoles(ctx context.Context, q querier, userID, targetID string) ([]Role, error) {
-	return collect(ctx, q, scanRole,
+func selectHeldRoles(ctx context.Context, q db.Querier, userID, targetID string) ([]Role, error) {
+	return db.Collect(ctx, q, scanRole,
 		`WITH RECURSIVE
 		above (above_id, next_id) AS (
 			SELECT id, parent_id FROM projects WHERE id = $1
@@ -124,7 +125,7 @@ func selectHeldRoles(ctx context.Context, q querier, userID, targetID string) ([
 }
 
 // selectIsAdmin reports whether a user holds the role admin on any target.
-func selectIsAdmin(ctx context.Context, q querier, userID string) (bool, error) {
+func selectIsAdmin(ctx context.Context, q db.Querier, userID string) (bool, error) {
 	held, err := selectEffective(ctx, q, Assignment{UserID: userID})
 	if err != nil {
 		return false, err

@@ -3,18 +3,20 @@ package identity
 import (
 	"context"
 	"database/sql"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
 )
 
 const projectColumns = `id, COALESCE(domain_id, ''), COALESCE(parent_id, ''), is_domain, name, description, enabled, tags, options, extra`
 
-func scanProject(row scanner) (Project, error) {
+func scanProject(row db.Row) (Project, error) {
 	var p Project
 	err := row.Scan(&p.ID, &p.DomainID, &p.ParentID, &p.IsDomain, &p.Name, &p.Description, &p.Enabled,
 		jsonColumn{&p.Tags}, jsonColumn{&p.Options}, jsonColumn{&p.Extra})
 	return p, err
 }
 
-func insertProject(ctx context.Context, q querier, p Project) error {
+func insertProject(ctx context.Context, q db.Querier, p Project) error {
 	_, err := q.ExecContext(ctx,
 		`INSERT INTO projects (id, domain_id, parent_id, is_domain, name, description, enabled, tags, options, extra)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
@@ -23,7 +25,7 @@ func insertProject(ctx context.Context, q querier, p Project) error {
 	return duplicate(err, p.kind(), p.Name, p.DomainID)
 }
 
-func updateProject(ctx context.Context, q querier, p Project) error {
+func updateProject(ctx context.Context, q db.Querier, p Project) error {
 	_, err := q.ExecContext(ctx,
 		`UPDATE projects SET name = $1, description = $2, enabled = $3, tags = $4, options = $5, extra = $6 WHERE id = $7`,
 		p.Name, p.Description, p.Enabled, toJSON(p.Tags), toJSON(p.Options), toJSON(p.Extra), p.ID)
@@ -31,7 +33,7 @@ func updateProject(ctx context.Context, q querier, p Project) error {
 }
 
 // selectProject finds a project, or a domain, by id.
-func selectProject(ctx context.Context, q querier, id string) (Project, error) {
+func selectProject(ctx context.Context, q db.Querier, id string) (Project, error) {
 	p, err := scanProject(q.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1`, id))
 	if err != nil {
 		return Project{}, notFound(err, "project", id)
@@ -39,7 +41,7 @@ func selectProject(ctx context.Context, q querier, id string) (Project, error) {
 	return p, nil
 }
 
-func selectDomain(ctx context.Context, q querier, id string) (Project, error) {
+func selectDomain(ctx context.Context, q db.Querier, id string) (Project, error) {
 	p, err := scanProject(q.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND is_domain`, id))
 	if err != nil {
 		return Project{}, notFound(err, "domain", id)
@@ -48,7 +50,7 @@ func selectDomain(ctx context.Context, q querier, id string) (Project, error) {
 }
 
 // selectProjectByName finds a project in a domain; with no domain, a domain.
-func selectProjectByName(ctx context.Context, q querier, domainID, name string) (Project, error) {
+func selectProjectByName(ctx context.Context, q db.Querier, domainID, name string) (Project, error) {
 	p, err := scanProject(q.QueryRowContext(ctx,
 		`SELECT `+projectColumns+` FROM projects WHERE COALESCE(domain_id, '') = $1 AND name = $2`, domainID, name))
 	if err != nil {
@@ -57,16 +59,16 @@ func selectProjectByName(ctx context.Context, q querier, domainID, name string) 
 	return p, nil
 }
 
-func selectProjects(ctx context.Context, q querier, f ProjectFilter) ([]Project, error) {
-	return collect(ctx, q, scanProject,
+func selectProjects(ctx context.Context, q db.Querier, f ProjectFilter) ([]Project, error) {
+	return db.Collect(ctx, q, scanProject,
 		`SELECT `+projectColumns+` FROM projects
 		WHERE is_domain = $1 AND ($2 = '' OR name = $2) AND ($3 = '' OR domain_id = $3) AND ($4 = '' OR parent_id = $4)
 		ORDER BY name, id`, f.IsDomain, f.Name, f.DomainID, f.ParentID)
 }
 
 // selectSubtree lists a project and all projects below it, parents first.
-func selectSubtree(ctx context.Context, q querier, id string) ([]Project, error) {
-	return collect(ctx, q, scanProject,
+func selectSubtree(ctx context.Context, q db.Querier, id string) ([]Project, error) {
+	return db.Collect(ctx, q, scanProject,
 		`WITH RECURSIVE below (below_id, depth) AS (
 			SELECT id, 0 FROM projects WHERE id = $1
 			UNION ALL
@@ -76,8 +78,8 @@ func selectSubtree(ctx context.Context, q querier, id string) ([]Project, error)
 
 // selectParents lists the projects above a project, the nearest first, without
 // its domain.
-func selectParents(ctx context.Context, q querier, id string) ([]Project, error) {
-	return collect(ctx, q, scanProject,
+func selectParents(ctx context.Context, q db.Querier, id string) ([]Project, error) {
+	return db.Collect(ctx, q, scanProject,
 		`WITH RECURSIVE above (above_id, next_id, depth) AS (
 			SELECT id, parent_id, 0 FROM projects WHERE id = $1
 			UNION ALL

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
-func insertToken(ctx context.Context, q querier, t *Token) error {
+func insertToken(ctx context.Context, q db.Querier, t *Token) error {
 	on := t.target()
 	_, err := q.ExecContext(ctx,
 		`INSERT INTO tokens (hash, user_id, target_kind, target_id, methods, audit_ids, issued_at, expires_at, application_credential_id)
@@ -22,7 +23,7 @@ func insertToken(ctx context.Context, q querier, t *Token) error {
 
 // selectToken reads a token and what it is worth. It reports fault.NotFound if
 // that is nothing; expired ones may still be there.
-func selectToken(ctx context.Context, q querier, hash string) (*Token, error) {
+func selectToken(ctx context.Context, q db.Querier, hash string) (*Token, error) {
 	t := &Token{hash: hash}
 	var userID string
 	var on target
@@ -47,19 +48,19 @@ func selectToken(ctx context.Context, q querier, hash string) (*Token, error) {
 	return t, nil
 }
 
-func deleteToken(ctx context.Context, q querier, hash string) error {
+func deleteToken(ctx context.Context, q db.Querier, hash string) error {
 	_, err := q.ExecContext(ctx, `DELETE FROM tokens WHERE hash = $1`, hash)
 	return err
 }
 
-func deleteTokensOf(ctx context.Context, q querier, userID string) error {
+func deleteTokensOf(ctx context.Context, q db.Querier, userID string) error {
 	_, err := q.ExecContext(ctx, `DELETE FROM tokens WHERE user_id = $1`, userID)
 	return err
 }
 
 // deleteTokensIn revokes the tokens of a project or, for a domain, those of
 // its users and projects.
-func deleteTokensIn(ctx context.Context, q querier, projectID string) error {
+func deleteTokensIn(ctx context.Context, q db.Querier, projectID string) error {
 	_, err := q.ExecContext(ctx,
 		`DELETE FROM tokens WHERE target_id = $1
 			OR target_id IN (SELECT id FROM projects WHERE domain_id = $1)
@@ -67,7 +68,7 @@ func deleteTokensIn(ctx context.Context, q querier, projectID string) error {
 	return err
 }
 
-func deleteExpiredTokens(ctx context.Context, q querier, now time.Time) error {
+func deleteExpiredTokens(ctx context.Context, q db.Querier, now time.Time) error {
 	_, err := q.ExecContext(ctx, `DELETE FROM tokens WHERE expires_at <= $1`, now.UnixMicro())
 	return err
 }

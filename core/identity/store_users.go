@@ -3,31 +3,33 @@ package identity
 import (
 	"context"
 	"database/sql"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
 )
 
 const userColumns = `id, domain_id, name, enabled, default_project_id, password_hash, options, extra`
 
-func scanUser(row scanner) (User, error) {
+func scanUser(row db.Row) (User, error) {
 	var u User
 	err := row.Scan(&u.ID, &u.DomainID, &u.Name, &u.Enabled, &u.DefaultProjectID, &u.passwordHash,
 		jsonColumn{&u.Options}, jsonColumn{&u.Extra})
 	return u, err
 }
 
-func insertUser(ctx context.Context, q querier, u User) error {
+func insertUser(ctx context.Context, q db.Querier, u User) error {
 	_, err := q.ExecContext(ctx, `INSERT INTO users (`+userColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		u.ID, u.DomainID, u.Name, u.Enabled, u.DefaultProjectID, u.passwordHash, toJSON(u.Options), toJSON(u.Extra))
 	return duplicate(err, "user", u.Name, u.DomainID)
 }
 
-func updateUser(ctx context.Context, q querier, u User) error {
+func updateUser(ctx context.Context, q db.Querier, u User) error {
 	_, err := q.ExecContext(ctx,
 		`UPDATE users SET name = $1, enabled = $2, default_project_id = $3, password_hash = $4, options = $5, extra = $6 WHERE id = $7`,
 		u.Name, u.Enabled, u.DefaultProjectID, u.passwordHash, toJSON(u.Options), toJSON(u.Extra), u.ID)
 	return duplicate(err, "user", u.Name, u.DomainID)
 }
 
-func selectUser(ctx context.Context, q querier, id string) (User, error) {
+func selectUser(ctx context.Context, q db.Querier, id string) (User, error) {
 	u, err := scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
 	if err != nil {
 		return User{}, notFound(err, "user", id)
@@ -35,7 +37,7 @@ func selectUser(ctx context.Context, q querier, id string) (User, error) {
 	return u, nil
 }
 
-func selectUserByName(ctx context.Context, q querier, domainID, name string) (User, error) {
+func selectUserByName(ctx context.Context, q db.Querier, domainID, name string) (User, error) {
 	u, err := scanUser(q.QueryRowContext(ctx,
 		`SELECT `+userColumns+` FROM users WHERE domain_id = $1 AND name = $2`, domainID, name))
 	if err != nil {
@@ -44,8 +46,8 @@ func selectUserByName(ctx context.Context, q querier, domainID, name string) (Us
 	return u, nil
 }
 
-func selectUsers(ctx context.Context, q querier, f UserFilter) ([]User, error) {
-	return collect(ctx, q, scanUser,
+func selectUsers(ctx context.Context, q db.Querier, f UserFilter) ([]User, error) {
+	return db.Collect(ctx, q, scanUser,
 		`SELECT `+userColumns+` FROM users WHERE ($1 = '' OR name = $1) AND ($2 = '' OR domain_id = $2) ORDER BY name, id`,
 		f.Name, f.DomainID)
 }
@@ -60,8 +62,8 @@ func deleteUser(ctx context.Context, tx *sql.Tx, id string) error {
 
 // selectScopes lists the projects, or domains, that a user holds a role on by
 // itself, by a group, or by inheritance from above.
-func selectScopes(ctx context.Context, q querier, userID string, domains bool) ([]Project, error) {
-	return collect(ctx, q, scanProject,
+func selectScopes(ctx context.Context, q db.Querier, userID string, domains bool) ([]Project, error) {
+	return db.Collect(ctx, q, scanProject,
 		`WITH RECURSIVE
 		held (target_id, inherited) AS (
 			SELECT target_id, inherited FROM assignments

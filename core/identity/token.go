@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 	"github.com/gatehouse-dev/gatehouse/core/httpapi"
 )
@@ -123,7 +124,7 @@ func (s *Service) Token(ctx context.Context, id string) (*Token, error) {
 
 // load fills in a token's user, scope and roles. It reports fault.NotFound if
 // one of them does not exist or is disabled, or if there is no role.
-func (t *Token) load(ctx context.Context, q querier, userID string, on target) (err error) {
+func (t *Token) load(ctx context.Context, q db.Querier, userID string, on target) (err error) {
 	if t.User, err = selectUser(ctx, q, userID); err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (t *Token) load(ctx context.Context, q querier, userID string, on target) (
 
 // limit leaves the token those of its user's roles that its application
 // credential, if it has one, is for.
-func (t *Token) limit(ctx context.Context, q querier) error {
+func (t *Token) limit(ctx context.Context, q db.Querier) error {
 	if t.credentialID == "" {
 		return nil
 	}
@@ -170,7 +171,7 @@ func (t *Token) limit(ctx context.Context, q querier) error {
 	return nil
 }
 
-func (t *Token) loadScope(ctx context.Context, q querier, on target) error {
+func (t *Token) loadScope(ctx context.Context, q db.Querier, on target) error {
 	switch on.kind {
 	case onProject:
 		project, err := selectProject(ctx, q, on.id)

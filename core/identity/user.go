@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -29,7 +30,7 @@ func (u User) Text(attribute string) string {
 // UserFilter picks users. Empty fields match all.
 type UserFilter struct{ Name, DomainID string }
 
-func (s *Service) checkUser(ctx context.Context, q querier, u User) error {
+func (s *Service) checkUser(ctx context.Context, q db.Querier, u User) error {
 	if err := checkName(u.Name, 255); err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ type Service struct {
 // deletions that were cut short left behind. Only one service may have a
 // directory open.
 func New(ctx context.Context, config Config) (*Service, error) {
-	handle, err := db.Open(ctx, filepath.Join(config.Dir, "image.db"), migrations())
+	handle, err := db.Open(ctx, filepath.Join(config.Dir, "image.db"), db.Migrations(migrations))
 	if err != nil {
 		return nil, err
 	}

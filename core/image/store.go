@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
-	"io/fs"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,25 +13,10 @@ import (
 )
 
 //go:embed migrations/*.sql
-var schema embed.FS
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(schema, "migrations")
-	if err != nil {
-		panic(err) // the directory is embedded
-	}
-	return sub
-}
+var migrations embed.FS
 
 // store is the service's database. Its times are microseconds since 1970.
 type store struct{ db *sql.DB }
-
-// querier is a database or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
 
 const columns = `id, name, owner, visibility, status, disk_format, container_format, min_disk, min_ram,
 	protected, os_hidden, size, virtual_size, checksum, os_hash_value, created_at, updated_at`
@@ -64,7 +47,7 @@ func (s store) insert(ctx context.Context, img Image) error {
 }
 
 // insertExtras stores the tags and properties of an image that has none.
-func insertExtras(ctx context.Context, q querier, img Image) error {
+func insertExtras(ctx context.Context, q db.Querier, img Image) error {
 	for _, tag := range img.Tags {
 		if _, err := q.ExecContext(ctx, `INSERT INTO image_tags (image_id, tag) VALUES ($1, $2)`, img.ID, tag); err != nil {
 			return fmt.Errorf("insert image tag: %w", err)
@@ -82,7 +65,7 @@ func insertExtras(ctx context.Context, q querier, img Image) error {
 // get reads an image, or reports sql.ErrNoRows.
 func (s store) get(ctx context.Context, id string) (Image, error) { return get(ctx, s.db, id) }
 
-func get(ctx context.Context, q querier, id string) (Image, error) {
+func get(ctx context.Context, q db.Querier, id string) (Image, error) {
 	images, err := query(ctx, q, `SELECT `+columns+` FROM images WHERE id = $1`, id)
 	if err != nil {
 		return Image{}, err
@@ -94,36 +77,23 @@ func get(ctx context.Context, q querier, id string) (Image, error) {
 }
 
 // query reads whole images in the order of text, which selects columns.
-func query(ctx context.Context, q querier, text string, args ...any) ([]Image, error) {
-	rows, err := q.QueryContext(ctx, text, args...)
+func query(ctx context.Context, q db.Querier, text string, args ...any) ([]Image, error) {
+	images, err := db.Collect(ctx, q, scan, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("select images: %w", err)
 	}
-	defer rows.Close()
-	var images []Image
-	for rows.Next() {
-		img, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		images = append(images, img)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("select images: %w", err)
-	}
-	rows.Close() // one connection serves a database in memory
 	return images, addExtras(ctx, q, images)
 }
 
-func scan(rows *sql.Rows) (Image, error) {
+func scan(row db.Row) (Image, error) {
 	var img Image
 	var data Data
 	var created, updated int64
-	err := rows.Scan(&img.ID, &img.Name, &img.Owner, &img.Visibility, &img.Status, &img.DiskFormat, &img.ContainerFormat,
+	err := row.Scan(&img.ID, &img.Name, &img.Owner, &img.Visibility, &img.Status, &img.DiskFormat, &img.ContainerFormat,
 		&img.MinDiskGB, &img.MinRAMMB, &img.Protected, &img.Hidden, &data.Size, &data.VirtualSize, &data.Checksum,
 		&data.HashValue, &created, &updated)
 	if err != nil {
-		return Image{}, fmt.Errorf("scan image: %w", err)
+		return Image{}, err
 	}
 	if data.Size >= 0 {
 		img.Data = &data
@@ -134,47 +104,37 @@ func scan(rows *sql.Rows) (Image, error) {
 }
 
 // addExtras reads the tags and properties of images.
-func addExtras(ctx context.Context, q querier, images []Image) error {
+func addExtras(ctx context.Context, q db.Querier, images []Image) error {
 	if len(images) == 0 {
 		return nil
 	}
 	at := make(map[string]*Image, len(images))
 	ids := make([]any, len(images))
-	marks := make([]string, len(images))
 	for i := range images {
 		at[images[i].ID] = &images[i]
 		ids[i] = images[i].ID
-		marks[i] = "$" + strconv.Itoa(i+1)
 	}
-	in := "(" + strings.Join(marks, ", ") + ")"
-	err := each(ctx, q, func(id, tag, _ string) { at[id].Tags = append(at[id].Tags, tag) },
-		`SELECT image_id, tag, '' FROM image_tags WHERE image_id IN `+in+` ORDER BY tag`, ids...)
+	in := db.Parameters(1, len(ids))
+	tags, err := db.Collect(ctx, q, scanTexts, `SELECT image_id, tag, '' FROM image_tags WHERE image_id IN `+in+` ORDER BY tag`, ids...)
 	if err != nil {
 		return fmt.Errorf("select image tags: %w", err)
 	}
-	err = each(ctx, q, func(id, name, value string) { at[id].Properties[name] = value },
-		`SELECT image_id, name, value FROM image_properties WHERE image_id IN `+in, ids...)
+	for _, row := range tags {
+		at[row[0]].Tags = append(at[row[0]].Tags, row[1])
+	}
+	properties, err := db.Collect(ctx, q, scanTexts, `SELECT image_id, name, value FROM image_properties WHERE image_id IN `+in, ids...)
 	if err != nil {
 		return fmt.Errorf("select image properties: %w", err)
+	}
+	for _, row := range properties {
+		at[row[0]].Properties[row[1]] = row[2]
 	}
 	return nil
 }
 
-// each calls f with every row of three texts.
-func each(ctx context.Context, q querier, f func(a, b, c string), text string, args ...any) error {
-	rows, err := q.QueryContext(ctx, text, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var a, b, c string
-		if err := rows.Scan(&a, &b, &c); err != nil {
-			return err
-		}
-		f(a, b, c)
-	}
-	return rows.Err()
+func scanTexts(row db.Row) (texts [3]string, err error) {
+	err = row.Scan(&texts[0], &texts[1], &texts[2])
+	return texts, err
 }
 
 // list reads the first images that q selects.
@@ -223,13 +183,11 @@ func (s store) update(ctx context.Context, id string, at time.Time, f func(*Imag
 // whether it was in one of them.
 func (s store) setStatus(ctx context.Context, id string, from []string, to string, at time.Time) (bool, error) {
 	args := []any{to, at.UnixMicro(), id}
-	marks := make([]string, len(from))
-	for i, status := range from {
+	for _, status := range from {
 		args = append(args, status)
-		marks[i] = "$" + strconv.Itoa(len(args))
 	}
 	return affected(s.db.ExecContext(ctx, `UPDATE images SET status = $1, updated_at = $2
-		WHERE id = $3 AND status IN (`+strings.Join(marks, ", ")+`)`, args...))
+		WHERE id = $3 AND status IN `+db.Parameters(4, len(from)), args...))
 }
 
 // activate makes a saving image active, and reports whether there was one.
@@ -265,9 +223,9 @@ func (s store) delete(ctx context.Context, id string) (deleted bool, err error) 
 
 // affected reports whether a statement changed any row.
 func affected(result sql.Result, err error) (bool, error) {
+	changed, err := db.Changed(result, err)
 	if err != nil {
 		return false, fmt.Errorf("change image: %w", err)
 	}
-	n, err := result.RowsAffected()
-	return n > 0, err
+	return changed, nil
 }

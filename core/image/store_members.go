@@ -41,13 +41,13 @@ func (s store) insertMember(ctx context.Context, m Member) error {
 // member reads one member, or reports sql.ErrNoRows.
 func (s store) member(ctx context.Context, id, project string) (Member, error) {
 	row := s.db.QueryRowContext(ctx, `SELECT `+memberColumns+` FROM image_members WHERE image_id = $1 AND member = $2`, id, project)
-	return scanMember(row.Scan)
+	return scanMember(row)
 }
 
-func scanMember(scan func(...any) error) (Member, error) {
+func scanMember(row db.Row) (Member, error) {
 	var m Member
 	var created, updated int64
-	if err := scan(&m.Image, &m.Project, &m.Status, &created, &updated); err != nil {
+	if err := row.Scan(&m.Image, &m.Project, &m.Status, &created, &updated); err != nil {
 		return Member{}, fmt.Errorf("scan image member: %w", err)
 	}
 	m.CreatedAt, m.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
@@ -55,20 +55,12 @@ func scanMember(scan func(...any) error) (Member, error) {
 }
 
 func (s store) members(ctx context.Context, id string) ([]Member, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+memberColumns+` FROM image_members WHERE image_id = $1 ORDER BY member`, id)
+	members, err := db.Collect(ctx, s.db, scanMember,
+		`SELECT `+memberColumns+` FROM image_members WHERE image_id = $1 ORDER BY member`, id)
 	if err != nil {
 		return nil, fmt.Errorf("select image members: %w", err)
 	}
-	defer rows.Close()
-	var members []Member
-	for rows.Next() {
-		m, err := scanMember(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, m)
-	}
-	return members, rows.Err()
+	return members, nil
 }
 
 func (s store) updateMember(ctx context.Context, m Member) (bool, error) {

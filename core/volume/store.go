@@ -6,37 +6,19 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/core/db"
 )
 
 //go:embed migrations/*.sql
-var schema embed.FS
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(schema, "migrations")
-	if err != nil {
-		panic(err) // the directory is embedded
-	}
-	return sub
-}
+var migrations embed.FS
 
 // store is the service's database. Its times are microseconds since 1970.
 type store struct {
 	db       *sql.DB
 	defaults Quotas
-}
-
-// querier is a database or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 const columns = `id, project_id, user_id, name, description, size_gb, status, task, bootable, read_only,
@@ -68,7 +50,7 @@ func (s store) insert(ctx context.Context, v Volume) error {
 
 // stillThere checks, in the transaction that makes a volume from another or
 // from a snapshot, that nobody began to delete that.
-func stillThere(ctx context.Context, q querier, v Volume) error {
+func stillThere(ctx context.Context, q db.Querier, v Volume) error {
 	if v.SnapshotID != "" {
 		snapshot, err := getSnapshot(ctx, q, v.SnapshotID)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && !snapshot.complete() {
@@ -89,7 +71,7 @@ func stillThere(ctx context.Context, q querier, v Volume) error {
 	return nil
 }
 
-func insertMetadata(ctx context.Context, q querier, id, kind string, metadata map[string]string) error {
+func insertMetadata(ctx context.Context, q db.Querier, id, kind string, metadata map[string]string) error {
 	for name, value := range metadata {
 		_, err := q.ExecContext(ctx, `INSERT INTO volume_metadata (volume_id, kind, name, value) VALUES ($1, $2, $3, $4)`, id, kind, name, value)
 		if err != nil {
@@ -102,7 +84,7 @@ func insertMetadata(ctx context.Context, q querier, id, kind string, metadata ma
 // get reads a volume, or reports sql.ErrNoRows.
 func (s store) get(ctx context.Context, id string) (Volume, error) { return get(ctx, s.db, id) }
 
-func get(ctx context.Context, q querier, id string) (Volume, error) {
+func get(ctx context.Context, q db.Querier, id string) (Volume, error) {
 	volumes, err := query(ctx, q, `SELECT `+columns+` FROM volumes WHERE id = $1`, id)
 	if err != nil {
 		return Volume{}, err
@@ -124,50 +106,38 @@ func (s store) pending(ctx context.Context) (volumes, snapshots []string, err er
 }
 
 func (s store) ids(ctx context.Context, text string) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, text)
+	ids, err := db.Collect(ctx, s.db, scanID, text)
 	if err != nil {
 		return nil, fmt.Errorf("select pending: %w", err)
 	}
-	defer rows.Close()
-	var ids []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("scan pending: %w", err)
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
+	return ids, nil
+}
+
+func scanID(row db.Row) (id string, err error) {
+	err = row.Scan(&id)
+	return id, err
 }
 
 // query reads whole volumes in the order of text, which selects columns.
-func query(ctx context.Context, q querier, text string, args ...any) ([]Volume, error) {
-	rows, err := q.QueryContext(ctx, text, args...)
+func query(ctx context.Context, q db.Querier, text string, args ...any) ([]Volume, error) {
+	volumes, err := db.Collect(ctx, q, scan, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("select volumes: %w", err)
 	}
-	defer rows.Close()
-	var volumes []Volume
-	for rows.Next() {
-		v := Volume{Metadata: map[string]string{}, ImageMetadata: map[string]string{}}
-		var created, updated int64
-		err := rows.Scan(&v.ID, &v.ProjectID, &v.UserID, &v.Name, &v.Description, &v.SizeGB, &v.Status, &v.task, &v.Bootable,
-			&v.ReadOnly, &v.ImageID, &v.SnapshotID, &v.SourceID, &created, &updated)
-		if err != nil {
-			return nil, fmt.Errorf("scan volume: %w", err)
-		}
-		v.CreatedAt, v.UpdatedAt = fromMicro(created), fromMicro(updated)
-		volumes = append(volumes, v)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("select volumes: %w", err)
-	}
-	rows.Close() // one connection serves a database in memory
 	return volumes, addExtras(ctx, q, volumes)
 }
 
+func scan(row db.Row) (Volume, error) {
+	v := Volume{Metadata: map[string]string{}, ImageMetadata: map[string]string{}}
+	var created, updated int64
+	err := row.Scan(&v.ID, &v.ProjectID, &v.UserID, &v.Name, &v.Description, &v.SizeGB, &v.Status, &v.task, &v.Bootable,
+		&v.ReadOnly, &v.ImageID, &v.SnapshotID, &v.SourceID, &created, &updated)
+	v.CreatedAt, v.UpdatedAt = fromMicro(created), fromMicro(updated)
+	return v, err
+}
+
 // addExtras reads the metadata and attachments of volumes.
-func addExtras(ctx context.Context, q querier, volumes []Volume) error {
+func addExtras(ctx context.Context, q db.Querier, volumes []Volume) error {
 	if len(volumes) == 0 {
 		return nil
 	}
@@ -177,56 +147,53 @@ func addExtras(ctx context.Context, q querier, volumes []Volume) error {
 		at[volumes[i].ID] = &volumes[i]
 		ids[i] = volumes[i].ID
 	}
-	rows, err := q.QueryContext(ctx, `SELECT volume_id, kind, name, value FROM volume_metadata WHERE volume_id IN `+numbered(len(ids)), ids...)
+	items, err := db.Collect(ctx, q, scanItem,
+		`SELECT volume_id, kind, name, value FROM volume_metadata WHERE volume_id IN `+db.Parameters(1, len(ids)), ids...)
 	if err != nil {
 		return fmt.Errorf("select volume metadata: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, kind, name, value string
-		if err := rows.Scan(&id, &kind, &name, &value); err != nil {
-			return fmt.Errorf("scan volume metadata: %w", err)
-		}
-		if kind == "image" {
-			at[id].ImageMetadata[name] = value
+	for _, i := range items {
+		if i.kind == "image" {
+			at[i.of].ImageMetadata[i.name] = i.value
 		} else {
-			at[id].Metadata[name] = value
+			at[i.of].Metadata[i.name] = i.value
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("select volume metadata: %w", err)
-	}
-	rows.Close()
 	return addAttachments(ctx, q, at, ids)
 }
 
-func addAttachments(ctx context.Context, q querier, at map[string]*Volume, ids []any) error {
-	rows, err := q.QueryContext(ctx, `SELECT volume_id, id, server_id, device, host, by_compute, attached_at
-		FROM attachments WHERE volume_id IN `+numbered(len(ids)), ids...)
+// item is one of the metadata of a volume or snapshot.
+type item struct{ of, kind, name, value string }
+
+func scanItem(row db.Row) (i item, err error) {
+	err = row.Scan(&i.of, &i.kind, &i.name, &i.value)
+	return i, err
+}
+
+func addAttachments(ctx context.Context, q db.Querier, at map[string]*Volume, ids []any) error {
+	attachments, err := db.Collect(ctx, q, scanAttachment, `SELECT volume_id, id, server_id, device, host, by_compute, attached_at
+		FROM attachments WHERE volume_id IN `+db.Parameters(1, len(ids)), ids...)
 	if err != nil {
 		return fmt.Errorf("select attachments: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var a Attachment
-		var attached int64
-		if err := rows.Scan(&id, &a.ID, &a.ServerID, &a.Device, &a.Host, &a.ByCompute, &attached); err != nil {
-			return fmt.Errorf("scan attachment: %w", err)
-		}
-		a.AttachedAt = fromMicro(attached)
-		at[id].Attachment = &a
+	for _, a := range attachments {
+		at[a.volume].Attachment = &a.Attachment
 	}
-	return rows.Err()
+	return nil
 }
 
-// numbered is "($1, …, $n)".
-func numbered(n int) string {
-	marks := make([]string, n)
-	for i := range marks {
-		marks[i] = "$" + strconv.Itoa(i+1)
-	}
-	return "(" + strings.Join(marks, ", ") + ")"
+// attached is an attachment and the volume that it is of.
+type attached struct {
+	volume string
+	Attachment
+}
+
+func scanAttachment(row db.Row) (attached, error) {
+	var a attached
+	var since int64
+	err := row.Scan(&a.volume, &a.ID, &a.ServerID, &a.Device, &a.Host, &a.ByCompute, &since)
+	a.AttachedAt = fromMicro(since)
+	return a, err
 }
 
 // update changes a volume by f, in one transaction, and returns it. If there
@@ -281,7 +248,7 @@ func (s store) change(ctx context.Context, tx *sql.Tx, id string, at time.Time, 
 }
 
 // checkChange checks what a change to a volume depends on outside of it.
-func (s store) checkChange(ctx context.Context, q querier, before, after Volume) error {
+func (s store) checkChange(ctx context.Context, q db.Querier, before, after Volume) error {
 	if after.SizeGB > before.SizeGB {
 		quotas, used, err := s.quotas(ctx, q, after.ProjectID)
 		if err != nil {
@@ -299,7 +266,7 @@ func (s store) checkChange(ctx context.Context, q querier, before, after Volume)
 
 // unused checks that no snapshot hangs on a volume that is to be deleted, and
 // that nothing is being copied from one that is about to change.
-func (s store) unused(ctx context.Context, q querier, v Volume) error {
+func (s store) unused(ctx context.Context, q db.Querier, v Volume) error {
 	var snapshots, copies int
 	err := q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1 AND task <> $2),
 		(SELECT count(*) FROM snapshots WHERE volume_id = $1 AND task = $3) +
@@ -315,7 +282,7 @@ func (s store) unused(ctx context.Context, q querier, v Volume) error {
 	return nil
 }
 
-func write(ctx context.Context, q querier, before, v Volume) error {
+func write(ctx context.Context, q db.Querier, before, v Volume) error {
 	_, err := q.ExecContext(ctx, `UPDATE volumes SET name = $1, description = $2, size_gb = $3, status = $4, task = $5,
 		bootable = $6, read_only = $7, updated_at = $8 WHERE id = $9`,
 		v.Name, v.Description, v.SizeGB, v.Status, v.task, v.Bootable, v.ReadOnly, micro(v.UpdatedAt), v.ID)
@@ -334,7 +301,7 @@ func write(ctx context.Context, q querier, before, v Volume) error {
 	return writeAttachment(ctx, q, v)
 }
 
-func writeAttachment(ctx context.Context, q querier, v Volume) error {
+func writeAttachment(ctx context.Context, q db.Querier, v Volume) error {
 	if _, err := q.ExecContext(ctx, `DELETE FROM attachments WHERE volume_id = $1`, v.ID); err != nil {
 		return fmt.Errorf("delete attachment: %w", err)
 	}
@@ -353,13 +320,13 @@ func writeAttachment(ctx context.Context, q querier, v Volume) error {
 // delete removes a volume for good. One that still has snapshots stays, and
 // is reported as errLater.
 func (s store) delete(ctx context.Context, id string) error {
-	result, err := s.db.ExecContext(ctx, `DELETE FROM volumes
-		WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE volume_id = $1)`, id)
+	deleted, err := db.Changed(s.db.ExecContext(ctx, `DELETE FROM volumes
+		WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE volume_id = $1)`, id))
 	if err != nil {
 		return fmt.Errorf("delete volume: %w", err)
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(errLater, err)
+	if !deleted {
+		return errLater
 	}
 	return nil
 }

@@ -9,27 +9,24 @@ import (
 )
 
 // quotas reads a project's limits and what it has.
-func (s store) quotas(ctx context.Context, q querier, project string) (Quotas, Usage, error) {
-	limits := s.defaults
-	rows, err := q.QueryContext(ctx, `SELECT resource, maximum FROM quotas WHERE project_id = $1`, project)
+func (s store) quotas(ctx context.Context, q db.Querier, project string) (Quotas, Usage, error) {
+	type limit struct {
+		name    string
+		maximum int
+	}
+	set, err := db.Collect(ctx, q, func(row db.Row) (l limit, err error) {
+		err = row.Scan(&l.name, &l.maximum)
+		return l, err
+	}, `SELECT resource, maximum FROM quotas WHERE project_id = $1`, project)
 	if err != nil {
 		return Quotas{}, Usage{}, fmt.Errorf("select quotas: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		var maximum int
-		if err := rows.Scan(&name, &maximum); err != nil {
-			return Quotas{}, Usage{}, fmt.Errorf("scan quota: %w", err)
-		}
-		if limit := limits.resources()[name]; limit != nil {
-			*limit = maximum
+	limits := s.defaults
+	for _, l := range set {
+		if maximum := limits.resources()[l.name]; maximum != nil {
+			*maximum = l.maximum
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return Quotas{}, Usage{}, fmt.Errorf("select quotas: %w", err)
-	}
-	rows.Close() // one connection serves a database in memory
 	used, err := usage(ctx, q, project)
 	return limits, used, err
 }
@@ -42,7 +39,7 @@ func (s store) total(ctx context.Context) (Usage, error) {
 }
 
 // usage is what a project has.
-func usage(ctx context.Context, q querier, project string) (Usage, error) {
+func usage(ctx context.Context, q db.Querier, project string) (Usage, error) {
 	return scanUsage(q.QueryRowContext(ctx, `SELECT v.n, v.gb, s.n, s.gb
 		FROM (SELECT count(*) AS n, coalesce(sum(size_gb), 0) AS gb FROM volumes WHERE project_id = $1) AS v,
 			(SELECT count(*) AS n, coalesce(sum(size_gb), 0) AS gb FROM snapshots WHERE project_id = $1) AS s`, project))

@@ -47,7 +47,7 @@ func (s store) insertSnapshot(ctx context.Context, snapshot Snapshot) (sizeGB in
 	return sizeGB, err
 }
 
-func insertSnapshotMetadata(ctx context.Context, q querier, snapshot Snapshot) error {
+func insertSnapshotMetadata(ctx context.Context, q db.Querier, snapshot Snapshot) error {
 	for name, value := range snapshot.Metadata {
 		_, err := q.ExecContext(ctx, `INSERT INTO snapshot_metadata (snapshot_id, name, value) VALUES ($1, $2, $3)`, snapshot.ID, name, value)
 		if err != nil {
@@ -58,7 +58,7 @@ func insertSnapshotMetadata(ctx context.Context, q querier, snapshot Snapshot) e
 }
 
 // getSnapshot reads a snapshot, or reports sql.ErrNoRows.
-func getSnapshot(ctx context.Context, q querier, id string) (Snapshot, error) {
+func getSnapshot(ctx context.Context, q db.Querier, id string) (Snapshot, error) {
 	snapshots, err := querySnapshots(ctx, q, `SELECT `+snapshotColumns+` FROM snapshots WHERE id = $1`, id)
 	if err != nil {
 		return Snapshot{}, err
@@ -69,32 +69,24 @@ func getSnapshot(ctx context.Context, q querier, id string) (Snapshot, error) {
 	return snapshots[0], nil
 }
 
-func querySnapshots(ctx context.Context, q querier, text string, args ...any) ([]Snapshot, error) {
-	rows, err := q.QueryContext(ctx, text, args...)
+func querySnapshots(ctx context.Context, q db.Querier, text string, args ...any) ([]Snapshot, error) {
+	snapshots, err := db.Collect(ctx, q, scanSnapshot, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("select snapshots: %w", err)
 	}
-	defer rows.Close()
-	var snapshots []Snapshot
-	for rows.Next() {
-		one := Snapshot{Metadata: map[string]string{}}
-		var created, updated int64
-		err := rows.Scan(&one.ID, &one.VolumeID, &one.ProjectID, &one.UserID, &one.Name, &one.Description, &one.SizeGB,
-			&one.Status, &one.task, &created, &updated)
-		if err != nil {
-			return nil, fmt.Errorf("scan snapshot: %w", err)
-		}
-		one.CreatedAt, one.UpdatedAt = fromMicro(created), fromMicro(updated)
-		snapshots = append(snapshots, one)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("select snapshots: %w", err)
-	}
-	rows.Close() // one connection serves a database in memory
 	return snapshots, addSnapshotMetadata(ctx, q, snapshots)
 }
 
-func addSnapshotMetadata(ctx context.Context, q querier, snapshots []Snapshot) error {
+func scanSnapshot(row db.Row) (Snapshot, error) {
+	one := Snapshot{Metadata: map[string]string{}}
+	var created, updated int64
+	err := row.Scan(&one.ID, &one.VolumeID, &one.ProjectID, &one.UserID, &one.Name, &one.Description, &one.SizeGB,
+		&one.Status, &one.task, &created, &updated)
+	one.CreatedAt, one.UpdatedAt = fromMicro(created), fromMicro(updated)
+	return one, err
+}
+
+func addSnapshotMetadata(ctx context.Context, q db.Querier, snapshots []Snapshot) error {
 	if len(snapshots) == 0 {
 		return nil
 	}
@@ -103,19 +95,15 @@ func addSnapshotMetadata(ctx context.Context, q querier, snapshots []Snapshot) e
 	for i, one := range snapshots {
 		at[one.ID], ids[i] = one.Metadata, one.ID
 	}
-	rows, err := q.QueryContext(ctx, `SELECT snapshot_id, name, value FROM snapshot_metadata WHERE snapshot_id IN `+numbered(len(ids)), ids...)
+	items, err := db.Collect(ctx, q, scanItem,
+		`SELECT snapshot_id, '', name, value FROM snapshot_metadata WHERE snapshot_id IN `+db.Parameters(1, len(ids)), ids...)
 	if err != nil {
 		return fmt.Errorf("select snapshot metadata: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, name, value string
-		if err := rows.Scan(&id, &name, &value); err != nil {
-			return fmt.Errorf("scan snapshot metadata: %w", err)
-		}
-		at[id][name] = value
+	for _, i := range items {
+		at[i.of][i.name] = i.value
 	}
-	return rows.Err()
+	return nil
 }
 
 // updateSnapshot is update for snapshots. One that a volume is being made
@@ -158,7 +146,7 @@ func changeSnapshot(ctx context.Context, tx *sql.Tx, id string, at time.Time, f 
 	return snapshot, insertSnapshotMetadata(ctx, tx, snapshot)
 }
 
-func notBeingRead(ctx context.Context, q querier, snapshot Snapshot) error {
+func notBeingRead(ctx context.Context, q db.Querier, snapshot Snapshot) error {
 	if snapshot.task != toDelete {
 		return nil
 	}

@@ -132,7 +132,7 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	if config.Quotas == (Quotas{}) {
 		config.Quotas = DefaultQuotas
 	}
-	handle, err := db.Open(ctx, filepath.Join(config.Dir, "volume.db"), migrations())
+	handle, err := db.Open(ctx, filepath.Join(config.Dir, "volume.db"), db.Migrations(migrations))
 	if err != nil {
 		return nil, err
 	}
