@@ -44,31 +44,45 @@ func (a *api) volumeAction(w http.ResponseWriter, r request) error {
 	if _, err := a.s.Get(r.Context(), r.caller, id); err != nil {
 		return err
 	}
-	var body map[string]json.RawMessage
-	if err := httpapi.ReadJSON(w, r.Request, &body); err != nil {
+	name, arguments, err := readAction(w, r)
+	if err != nil {
 		return err
 	}
-	if len(body) != 1 {
-		return fault.New(fault.BadRequest, "Malformed request body: exactly one action is required.")
+	action, ok := actions[name]
+	if !ok {
+		return noAction(name)
 	}
-	for name, arguments := range body {
-		action, ok := actions[name]
-		if !ok {
-			return fault.New(fault.BadRequest, "There is no such action: %.80s", name)
-		}
-		if action.admin != "" && !r.caller.Admin {
-			return notAuthorized(action.admin)
-		}
-		answer, err := action.do(a, r, id, arguments)
-		if err != nil {
-			return err
-		}
-		if answer != nil {
-			return httpapi.WriteJSON(w, action.status, answer)
-		}
-		w.WriteHeader(action.status)
+	if action.admin != "" && !r.caller.Admin {
+		return notAuthorized(action.admin)
 	}
+	answer, err := action.do(a, r, id, arguments)
+	if err != nil {
+		return err
+	}
+	if answer != nil {
+		return httpapi.WriteJSON(w, action.status, answer)
+	}
+	w.WriteHeader(action.status)
 	return nil
+}
+
+// readAction reads the body of a request for an action on a volume or snapshot.
+func readAction(w http.ResponseWriter, r request) (name string, arguments json.RawMessage, err error) {
+	var body map[string]json.RawMessage
+	if err := httpapi.ReadJSON(w, r.Request, &body); err != nil {
+		return "", nil, err
+	}
+	if len(body) != 1 {
+		return "", nil, fault.New(fault.BadRequest, "Malformed request body: exactly one action is required.")
+	}
+	for one := range body {
+		name = one
+	}
+	return name, body[name], nil
+}
+
+func noAction(name string) error {
+	return fault.New(fault.BadRequest, "There is no such action: %.80s", name)
 }
 
 // change is an action that has no arguments.
@@ -186,7 +200,7 @@ func (a *api) unsetImageMetadata(r request, id string, arguments json.RawMessage
 	}
 	_, err := a.s.Update(r.Context(), r.caller, id, func(v *Volume) error {
 		if _, ok := v.ImageMetadata[body.Key]; !ok {
-			return fault.New(fault.NotFound, "Volume %s has no metadata with key %.80s.", id, body.Key)
+			return noItem("Volume", id, body.Key)
 		}
 		delete(v.ImageMetadata, body.Key)
 		return nil

@@ -8,111 +8,106 @@ import (
 	"github.com/gatehouse-dev/gatehouse/core/httpapi"
 )
 
-// readMetadata reads {"metadata": {…}}, readItem {"meta": {key: value}}.
-func readMetadata(w http.ResponseWriter, r request) (metadata, error) {
-	var m metadata
-	err := readObject(w, r, "metadata", &m)
-	return m, err
+// notes answers for the metadata that users note of volumes, or of snapshots.
+type notes struct {
+	of   string // "Volume" or "Snapshot", for messages
+	read func(r request) (map[string]string, error)
+	// change replaces the metadata by what f makes of it, and returns that.
+	change func(r request, f func(map[string]string) (map[string]string, error)) (map[string]string, error)
 }
 
-func readItem(w http.ResponseWriter, r request) (key, value string, err error) {
-	var m metadata
-	if err := readObject(w, r, "meta", &m); err != nil {
-		return "", "", err
-	}
-	key = r.PathValue("key")
-	value, ok := m[key]
-	if !ok || len(m) != 1 {
-		return "", "", fault.New(fault.BadRequest, "Request body and URI mismatch: the body must set %.80q, and nothing else.", key)
-	}
-	return key, value, nil
+// all are the handlers of …/metadata, one those of …/metadata/KEY.
+func (n notes) all() methods { return methods{"GET": n.show, "POST": n.add, "PUT": n.replace} }
+func (n notes) one() methods {
+	return methods{"GET": n.showItem, "PUT": n.setItem, "DELETE": n.deleteItem}
 }
 
-func writeMetadata(w http.ResponseWriter, m map[string]string) error {
-	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"metadata": m})
+func noItem(of, id, key string) error {
+	return fault.New(fault.NotFound, "%s %s has no metadata with key %.80s.", of, id, key)
 }
 
-func writeItem(w http.ResponseWriter, key, value string) error {
-	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{"meta": map[string]string{key: value}})
+// writeNotes answers {"name": {…}}.
+func writeNotes(w http.ResponseWriter, name string, m map[string]string) error {
+	return httpapi.WriteJSON(w, http.StatusOK, map[string]any{name: m})
 }
 
-func (a *api) showMetadata(w http.ResponseWriter, r request) error {
-	v, err := a.s.Get(r.Context(), r.caller, r.PathValue("id"))
+func (n notes) show(w http.ResponseWriter, r request) error {
+	m, err := n.read(r)
 	if err != nil {
 		return err
 	}
-	return writeMetadata(w, viewMetadata(v))
+	return writeNotes(w, "metadata", m)
 }
 
-func (a *api) addMetadata(w http.ResponseWriter, r request) error {
-	added, err := readMetadata(w, r)
-	if err != nil {
+func (n notes) add(w http.ResponseWriter, r request) error {
+	return n.edit(w, r, func(old, sent metadata) metadata {
+		maps.Copy(old, sent)
+		return old
+	})
+}
+
+func (n notes) replace(w http.ResponseWriter, r request) error {
+	return n.edit(w, r, func(_, sent metadata) metadata { return sent })
+}
+
+// edit makes of the old metadata, and of what {"metadata": {…}} holds, the new.
+func (n notes) edit(w http.ResponseWriter, r request, f func(old, sent metadata) metadata) error {
+	var sent metadata
+	if err := readObject(w, r, "metadata", &sent); err != nil {
 		return err
 	}
-	v, err := a.s.Update(r.Context(), r.caller, r.PathValue("id"), func(v *Volume) error {
-		maps.Copy(v.Metadata, added)
-		return checkItems(v.Metadata)
+	m, err := n.change(r, func(old map[string]string) (map[string]string, error) {
+		m := f(old, sent)
+		return m, checkItems(m)
 	})
 	if err != nil {
 		return err
 	}
-	return writeMetadata(w, v.Metadata)
+	return writeNotes(w, "metadata", m)
 }
 
-func (a *api) replaceMetadata(w http.ResponseWriter, r request) error {
-	all, err := readMetadata(w, r)
-	if err != nil {
-		return err
-	}
-	v, err := a.s.Update(r.Context(), r.caller, r.PathValue("id"), func(v *Volume) error {
-		v.Metadata = all
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return writeMetadata(w, v.Metadata)
-}
-
-func (a *api) showItem(w http.ResponseWriter, r request) error {
-	v, err := a.s.Get(r.Context(), r.caller, r.PathValue("id"))
+func (n notes) showItem(w http.ResponseWriter, r request) error {
+	m, err := n.read(r)
 	if err != nil {
 		return err
 	}
 	key := r.PathValue("key")
-	value, ok := viewMetadata(v)[key]
+	value, ok := m[key]
 	if !ok {
-		return noItem(v.ID, key)
+		return noItem(n.of, r.PathValue("id"), key)
 	}
-	return writeItem(w, key, value)
+	return writeNotes(w, "meta", map[string]string{key: value})
 }
 
-func noItem(id, key string) error {
-	return fault.New(fault.NotFound, "Volume %s has no metadata with key %.80s.", id, key)
-}
-
-func (a *api) setItem(w http.ResponseWriter, r request) error {
-	key, value, err := readItem(w, r)
-	if err != nil {
+// setItem reads {"meta": {KEY: value}}.
+func (n notes) setItem(w http.ResponseWriter, r request) error {
+	var sent metadata
+	if err := readObject(w, r, "meta", &sent); err != nil {
 		return err
 	}
-	_, err = a.s.Update(r.Context(), r.caller, r.PathValue("id"), func(v *Volume) error {
-		v.Metadata[key] = value
-		return checkItems(v.Metadata)
+	key := r.PathValue("key")
+	value, ok := sent[key]
+	if !ok || len(sent) != 1 {
+		return fault.New(fault.BadRequest, "Request body and URI mismatch: the body must set %.80q, and nothing else.", key)
+	}
+	_, err := n.change(r, func(m map[string]string) (map[string]string, error) {
+		m[key] = value
+		return m, checkItems(m)
 	})
 	if err != nil {
 		return err
 	}
-	return writeItem(w, key, value)
+	return writeNotes(w, "meta", sent)
 }
 
-func (a *api) deleteItem(w http.ResponseWriter, r request) error {
-	_, err := a.s.Update(r.Context(), r.caller, r.PathValue("id"), func(v *Volume) error {
-		if _, ok := v.Metadata[r.PathValue("key")]; !ok {
-			return noItem(v.ID, r.PathValue("key"))
+func (n notes) deleteItem(w http.ResponseWriter, r request) error {
+	key := r.PathValue("key")
+	_, err := n.change(r, func(m map[string]string) (map[string]string, error) {
+		if _, ok := m[key]; !ok {
+			return nil, noItem(n.of, r.PathValue("id"), key)
 		}
-		delete(v.Metadata, r.PathValue("key"))
-		return nil
+		delete(m, key)
+		return m, nil
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,13 +13,27 @@ import (
 )
 
 func (a *api) snapshotRoutes() map[string]methods {
+	notes := notes{
+		of: "Snapshot",
+		read: func(r request) (map[string]string, error) {
+			one, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id"))
+			return one.Metadata, err
+		},
+		change: func(r request, f func(map[string]string) (map[string]string, error)) (map[string]string, error) {
+			one, err := a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) (err error) {
+				one.Metadata, err = f(one.Metadata)
+				return err
+			})
+			return one.Metadata, err
+		},
+	}
 	return map[string]methods{
 		"/v3/snapshots":                     {"GET": a.listSnapshots(viewSnapshot), "POST": a.createSnapshot},
 		"/v3/snapshots/detail":              {"GET": a.listSnapshots(detailSnapshot)},
 		"/v3/snapshots/{id}":                {"GET": a.showSnapshot, "PUT": a.updateSnapshot, "DELETE": a.deleteSnapshot},
 		"/v3/snapshots/{id}/action":         {"POST": a.snapshotAction},
-		"/v3/snapshots/{id}/metadata":       {"GET": a.showSnapshotMetadata, "POST": a.addSnapshotMetadata, "PUT": a.replaceSnapshotMetadata},
-		"/v3/snapshots/{id}/metadata/{key}": {"GET": a.showSnapshotItem, "PUT": a.setSnapshotItem, "DELETE": a.deleteSnapshotItem},
+		"/v3/snapshots/{id}/metadata":       notes.all(),
+		"/v3/snapshots/{id}/metadata/{key}": notes.one(),
 	}
 }
 
@@ -113,17 +126,12 @@ func (a *api) snapshotAction(w http.ResponseWriter, r request) error {
 	if _, err := a.s.Snapshot(r.Context(), r.caller, id); err != nil {
 		return err
 	}
-	var body map[string]json.RawMessage
-	if err := httpapi.ReadJSON(w, r.Request, &body); err != nil {
+	name, arguments, err := readAction(w, r)
+	if err != nil {
 		return err
 	}
-	if len(body) != 1 {
-		return fault.New(fault.BadRequest, "Malformed request body: exactly one action is required.")
-	}
-	for name, arguments := range body {
-		if err := a.actOnSnapshot(r, id, name, arguments); err != nil {
-			return err
-		}
+	if err := a.actOnSnapshot(r, id, name, arguments); err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil
@@ -131,7 +139,7 @@ func (a *api) snapshotAction(w http.ResponseWriter, r request) error {
 
 func (a *api) actOnSnapshot(r request, id, name string, arguments json.RawMessage) error {
 	if !slices.Contains([]string{"os-force_delete", "os-reset_status", "os-update_snapshot_status"}, name) {
-		return fault.New(fault.BadRequest, "There is no such action: %.80s", name)
+		return noAction(name)
 	}
 	if !r.caller.Admin {
 		return notAuthorized("volume_extension:snapshot_admin_actions:" + strings.TrimPrefix(name, "os-"))
@@ -205,86 +213,4 @@ func orEmpty(m map[string]string) map[string]string {
 		return map[string]string{}
 	}
 	return m
-}
-
-func (a *api) showSnapshotMetadata(w http.ResponseWriter, r request) error {
-	one, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	return writeMetadata(w, one.Metadata)
-}
-
-// changeSnapshotMetadata changes it by f and answers all of it.
-func (a *api) changeSnapshotMetadata(w http.ResponseWriter, r request, f func(old, sent metadata) metadata) error {
-	sent, err := readMetadata(w, r)
-	if err != nil {
-		return err
-	}
-	one, err := a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
-		one.Metadata = f(one.Metadata, sent)
-		return checkItems(one.Metadata)
-	})
-	if err != nil {
-		return err
-	}
-	return writeMetadata(w, one.Metadata)
-}
-
-func (a *api) addSnapshotMetadata(w http.ResponseWriter, r request) error {
-	return a.changeSnapshotMetadata(w, r, func(old, sent metadata) metadata {
-		maps.Copy(old, sent)
-		return old
-	})
-}
-
-func (a *api) replaceSnapshotMetadata(w http.ResponseWriter, r request) error {
-	return a.changeSnapshotMetadata(w, r, func(_, sent metadata) metadata { return sent })
-}
-
-func noSnapshotItem(id, key string) error {
-	return fault.New(fault.NotFound, "Snapshot %s has no metadata with key %.80s.", id, key)
-}
-
-func (a *api) showSnapshotItem(w http.ResponseWriter, r request) error {
-	one, err := a.s.Snapshot(r.Context(), r.caller, r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	key := r.PathValue("key")
-	value, ok := one.Metadata[key]
-	if !ok {
-		return noSnapshotItem(one.ID, key)
-	}
-	return writeItem(w, key, value)
-}
-
-func (a *api) setSnapshotItem(w http.ResponseWriter, r request) error {
-	key, value, err := readItem(w, r)
-	if err != nil {
-		return err
-	}
-	_, err = a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
-		one.Metadata[key] = value
-		return checkItems(one.Metadata)
-	})
-	if err != nil {
-		return err
-	}
-	return writeItem(w, key, value)
-}
-
-func (a *api) deleteSnapshotItem(w http.ResponseWriter, r request) error {
-	_, err := a.s.UpdateSnapshot(r.Context(), r.caller, r.PathValue("id"), func(one *Snapshot) error {
-		if _, ok := one.Metadata[r.PathValue("key")]; !ok {
-			return noSnapshotItem(one.ID, r.PathValue("key"))
-		}
-		delete(one.Metadata, r.PathValue("key"))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusOK)
-	return nil
 }

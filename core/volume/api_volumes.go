@@ -11,13 +11,27 @@ import (
 )
 
 func (a *api) volumeRoutes() map[string]methods {
+	notes := notes{
+		of: "Volume",
+		read: func(r request) (map[string]string, error) {
+			v, err := a.s.Get(r.Context(), r.caller, r.PathValue("id"))
+			return viewMetadata(v), err
+		},
+		change: func(r request, f func(map[string]string) (map[string]string, error)) (map[string]string, error) {
+			v, err := a.s.Update(r.Context(), r.caller, r.PathValue("id"), func(v *Volume) (err error) {
+				v.Metadata, err = f(v.Metadata)
+				return err
+			})
+			return v.Metadata, err
+		},
+	}
 	return map[string]methods{
 		"/v3/volumes":                     {"GET": a.listVolumes(summary), "POST": a.createVolume},
 		"/v3/volumes/detail":              {"GET": a.listVolumes(detail)},
 		"/v3/volumes/{id}":                {"GET": a.showVolume, "PUT": a.updateVolume, "DELETE": a.deleteVolume},
 		"/v3/volumes/{id}/action":         {"POST": a.volumeAction},
-		"/v3/volumes/{id}/metadata":       {"GET": a.showMetadata, "POST": a.addMetadata, "PUT": a.replaceMetadata},
-		"/v3/volumes/{id}/metadata/{key}": {"GET": a.showItem, "PUT": a.setItem, "DELETE": a.deleteItem},
+		"/v3/volumes/{id}/metadata":       notes.all(),
+		"/v3/volumes/{id}/metadata/{key}": notes.one(),
 	}
 }
 
