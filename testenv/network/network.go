@@ -104,6 +104,15 @@ type Access struct {
 	Env      map[string]string // for what the machine runs, beside the services' own
 }
 
+// Close lets go of what the services keep.
+func (a Access) Close() {
+	for _, s := range a.Services {
+		if s.Close != nil {
+			s.Close()
+		}
+	}
+}
+
 // Service is an HTTP service that a machine finds at its own loopback.
 type Service struct {
 	Name    string

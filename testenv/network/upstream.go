@@ -59,7 +59,9 @@ var upstreamClient = &http.Client{
 // statusError is an upstream's answer other than 200.
 type statusError int
 
-func (e statusError) Error() string { return fmt.Sprintf("the proxy upstream answers with status %d", int(e)) }
+func (e statusError) Error() string {
+	return fmt.Sprintf("the proxy upstream answers with status %d", int(e))
+}
 
 // statusOf is what the machine is answered: the go command tells "not found"
 // from a failure.

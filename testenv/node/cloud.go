@@ -2,21 +2,16 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/config"
 	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
-	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -43,6 +38,9 @@ func New(c Config) (*Provider, error) {
 type session struct {
 	compute, image *gophercloud.ServiceClient
 	keypair        string
+
+	mu    sync.Mutex
+	found map[Label]ids
 }
 
 // session returns the login to the cloud, making it if there is none yet.
@@ -70,7 +68,7 @@ func (p *Provider) login(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{}
+	s := &session{found: map[Label]ids{}}
 	if s.compute, err = openstack.NewComputeV2(client, endpoint); err != nil {
 		return nil, err
 	}
@@ -126,159 +124,4 @@ func (p *Provider) Close(ctx context.Context) error {
 	s := p.current
 	p.current = nil
 	return s.deleteKeypairs(ctx, s.keypair)
-}
-
-// errNoRoom says that a server could not be made for lack of quota or hosts.
-var errNoRoom = errors.New("no room")
-
-// createWhenThereIsRoom makes a server and waits until it is active.
-func (s *session) createWhenThereIsRoom(ctx context.Context, c Config, label Label, r Request) (*servers.Server, error) {
-	pause := 500 * time.Millisecond
-	for {
-		server, err := s.create(ctx, c, label, r)
-		if !errors.Is(err, errNoRoom) {
-			return server, err
-		}
-		c.Log.InfoContext(ctx, "node waits for room in the cloud", "build", r.Build, "reason", err)
-		if err := wait(ctx, pause); err != nil {
-			return nil, err
-		}
-		pause = min(2*pause, 5*time.Second)
-	}
-}
-
-func (s *session) create(ctx context.Context, c Config, label Label, r Request) (*servers.Server, error) {
-	image, err := s.imageID(ctx, label.Image)
-	if err != nil {
-		return nil, err
-	}
-	flavor, err := s.flavorID(ctx, label.Flavor)
-	if err != nil {
-		return nil, err
-	}
-	metadata := map[string]string{metadataBuild: r.Build, metadataGate: c.Instance}
-	for key, value := range r.Metadata {
-		metadata[key] = value[:min(len(value), 255)]
-	}
-	server, err := servers.Create(ctx, s.compute, keypairs.CreateOptsExt{
-		CreateOptsBuilder: servers.CreateOpts{
-			Name: "build-" + r.Build, ImageRef: image, FlavorRef: flavor, Metadata: metadata, ConfigDrive: new(true),
-		},
-		KeyName: s.keypair,
-	}, nil).Extract()
-	if gophercloud.ResponseCodeIs(err, http.StatusForbidden) && strings.Contains(err.Error(), "uota") {
-		return nil, fmt.Errorf("%w: %w", errNoRoom, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("create server: %w", err)
-	}
-	active, err := s.awaitActive(ctx, c.LaunchTimeout, server.ID)
-	if err != nil {
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		return nil, errors.Join(err, s.delete(cleanup, server.ID))
-	}
-	return active, nil
-}
-
-// awaitActive asks until the cloud says that a server is active, or has failed.
-func (s *session) awaitActive(ctx context.Context, timeout time.Duration, id string) (*servers.Server, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("server %s is not active after %s", id, timeout))
-	defer cancel()
-	for pause := 25 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
-		server, err := servers.Get(ctx, s.compute, id).Extract()
-		if err != nil {
-			return nil, fmt.Errorf("ask for server %s: %w", id, errors.Join(err, context.Cause(ctx)))
-		}
-		switch server.Status {
-		case "ACTIVE":
-			return server, nil
-		case "ERROR":
-			if strings.Contains(server.Fault.Message, "No valid host") {
-				return nil, fmt.Errorf("%w: %s", errNoRoom, server.Fault.Message)
-			}
-			return nil, fmt.Errorf("server %s failed: %s", id, server.Fault.Message)
-		}
-		if err := wait(ctx, pause); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// delete removes a server and returns once it is gone.
-func (s *session) delete(ctx context.Context, id string) error {
-	err := servers.Delete(ctx, s.compute, id).ExtractErr()
-	for pause := 10 * time.Millisecond; err == nil; pause = min(pause*3/2, time.Second) {
-		if err := wait(ctx, pause); err != nil {
-			return fmt.Errorf("server %s is still there: %w", id, err)
-		}
-		_, err = servers.Get(ctx, s.compute, id).Extract()
-	}
-	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
-		return nil
-	}
-	return fmt.Errorf("delete server %s: %w", id, err)
-}
-
-// consoleTail is the end of what a server wrote to its console, for an error
-// message; empty if it cannot be had.
-func (s *session) consoleTail(ctx context.Context, id string) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	text, err := servers.ShowConsoleOutput(ctx, s.compute, id, servers.ShowConsoleOutputOpts{Length: 20}).Extract()
-	if err != nil || strings.TrimSpace(text) == "" {
-		return ""
-	}
-	return "\nThe console's last lines:\n" + text[max(0, len(text)-4096):]
-}
-
-func (s *session) imageID(ctx context.Context, name string) (string, error) {
-	pages, err := images.List(s.image, images.ListOpts{Name: name, Sort: "created_at:desc", Status: images.ImageStatusActive}).AllPages(ctx)
-	if err != nil {
-		return "", fmt.Errorf("look up image %s: %w", name, err)
-	}
-	found, err := images.ExtractImages(pages)
-	if err != nil {
-		return "", fmt.Errorf("look up image %s: %w", name, err)
-	}
-	if len(found) > 0 {
-		return found[0].ID, nil
-	}
-	image, err := images.Get(ctx, s.image, name).Extract()
-	if err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) && !gophercloud.ResponseCodeIs(err, http.StatusBadRequest) {
-		return "", fmt.Errorf("look up image %s: %w", name, err)
-	}
-	if err != nil || image.Status != images.ImageStatusActive {
-		return "", &MissingError{fmt.Sprintf("active image %q: make it with `gatehouse image build`", name)}
-	}
-	return image.ID, nil
-}
-
-func (s *session) flavorID(ctx context.Context, name string) (string, error) {
-	pages, err := flavors.ListDetail(s.compute, flavors.ListOpts{}).AllPages(ctx)
-	if err != nil {
-		return "", fmt.Errorf("look up flavor %s: %w", name, err)
-	}
-	found, err := flavors.ExtractFlavors(pages)
-	if err != nil {
-		return "", fmt.Errorf("look up flavor %s: %w", name, err)
-	}
-	for _, f := range found {
-		if f.Name == name || f.ID == name {
-			return f.ID, nil
-		}
-	}
-	return "", &MissingError{fmt.Sprintf("flavor %q", name)}
-}
-
-// wait pauses, or reports why ctx ended.
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

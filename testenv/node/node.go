@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
@@ -83,7 +84,8 @@ type Request struct {
 	Metadata map[string]string // for people who look at the list of servers
 }
 
-// Node is a machine that answers. Its methods may be called concurrently.
+// Node is a machine that answers. Its methods may be called concurrently, but
+// for Connect and Close.
 type Node struct {
 	provider *Provider
 	server   string // the server's id
@@ -91,8 +93,11 @@ type Node struct {
 	client   *ssh.Client
 	timings  Timings
 
-	stopWatching context.CancelFunc
-	watched      chan struct{}
+	// lifetime ends when the node is closed; it is what tasks run with.
+	lifetime    context.Context //nolint:containedctx // see above
+	endLifetime context.CancelFunc
+	tasks       sync.WaitGroup
+	cleanup     []func()
 }
 
 // Timings say where the time of a launch went.
@@ -141,16 +146,16 @@ func (p *Provider) Launch(ctx context.Context, r Request) (*Node, error) {
 		return nil, errors.Join(err, p.remove(ctx, server.ID))
 	}
 	n.timings.Boot = time.Since(start) - n.timings.Create
-	n.watch(ctx)
+	n.lifetime, n.endLifetime = context.WithCancel(context.WithoutCancel(ctx))
+	n.tasks.Go(n.watch)
 	return n, nil
 }
 
-// Close deletes the node's server and returns once it is gone. It works after
-// ctx has been canceled, too, and may be called again.
+// Close ends what the node was connected to, deletes its server and returns
+// once it is gone. It works after ctx has been canceled, too, and may be
+// called again.
 func (n *Node) Close(ctx context.Context) error {
-	n.stopWatching()
-	<-n.watched
-	n.client.Close()
+	n.disconnect()
 	return n.provider.remove(ctx, n.server)
 }
 

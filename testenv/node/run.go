@@ -1,12 +1,10 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +24,9 @@ const (
 	exitNoDirectory = 120
 	exitNoFile      = 121
 )
+
+// patience is what a machine has to let go of something whose context ended.
+const patience = 2 * time.Second
 
 // command is the step as one line for the user's login shell. Standard error
 // joins standard output in the machine: only there is their order known.
@@ -51,7 +52,7 @@ func (s Step) command() string {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // Run runs a step and writes what it prints to out, as it comes; a slow out
-// slows the step down. exit is the step's status, 128 and the signal's number
+// slows the step down, and one that fails ends it. exit is the step's status, 128 and the signal's number
 // if a signal ended it.
 //
 // An error means that the step's end is not known: the machine died, or the
@@ -61,71 +62,93 @@ func (n *Node) Run(ctx context.Context, s Step, out io.Writer) (exit int, err er
 	return n.exec(ctx, s.command(), nil, out)
 }
 
-// CopyTree unpacks a tar archive into dir, which is made if it is missing.
-// Everything belongs to the node's user.
-func (n *Node) CopyTree(ctx context.Context, archive io.Reader, dir string) error {
-	var said bytes.Buffer
-	exit, err := n.exec(ctx, fmt.Sprintf("exec 2>&1; mkdir -p -- %[1]s && exec tar -x -C %[1]s", quote(dir)), archive, &said)
-	if err != nil {
-		return fmt.Errorf("copy tree: %w", err)
-	}
-	if exit != 0 {
-		return fmt.Errorf("copy tree: tar ended with status %d: %s", exit, bytes.TrimSpace(said.Bytes()))
-	}
-	return nil
-}
-
-// Fetch writes the file at an absolute path to w. It reports fs.ErrNotExist
-// if there is none.
-func (n *Node) Fetch(ctx context.Context, path string, w io.Writer) error {
-	exit, err := n.exec(ctx, fmt.Sprintf("test -f %[1]s || exit %[2]d; exec cat -- %[1]s", quote(path), exitNoFile), nil, w)
-	switch {
-	case err != nil:
-		return fmt.Errorf("fetch %s: %w", path, err)
-	case exit == exitNoFile:
-		return fmt.Errorf("fetch %s: %w", path, fs.ErrNotExist)
-	case exit != 0:
-		return fmt.Errorf("fetch %s: cat ended with status %d", path, exit)
-	}
-	return nil
-}
-
 // exec runs a command line of the user's shell.
 func (n *Node) exec(ctx context.Context, line string, in io.Reader, out io.Writer) (int, error) {
+	defer n.bound(ctx)()
 	session, err := n.client.NewSession()
 	if err != nil {
-		return 0, fmt.Errorf("node %s does not answer: %w", n.address, err)
+		return 0, n.lost(ctx, err)
 	}
 	defer session.Close()
-	session.Stdin, session.Stdout = in, out
+	sink := &sink{w: out, failed: make(chan error, 1)}
+	session.Stdin, session.Stdout = in, sink
 	if err := session.Start(line); err != nil {
-		return 0, fmt.Errorf("node %s does not answer: %w", n.address, err)
+		return 0, n.lost(ctx, err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- session.Wait() }()
 	select {
 	case err = <-done:
+	case err = <-sink.failed:
+		n.kill(session, done)
+		return 0, err
 	case <-ctx.Done():
 		n.kill(session, done)
 		return 0, context.Cause(ctx)
 	}
 	var status *ssh.ExitError
 	switch {
+	case len(sink.failed) > 0:
+		return 0, <-sink.failed
 	case err == nil:
 		return 0, nil
 	case errors.As(err, &status):
 		return status.ExitStatus(), nil // for a signal, ssh has made it 128 and its number
 	default:
-		return 0, fmt.Errorf("node %s lost: %w", n.address, err)
+		return 0, n.lost(ctx, err)
 	}
 }
 
-// kill ends a session whose context has ended. A machine that does not let go
-// of it in time loses its connection, which ends everything.
+// lost is the error of a machine with which something failed: ctx's, if that
+// is why.
+func (n *Node) lost(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("node %s does not answer: %w", n.address, err)
+}
+
+// bound closes the connection, which ends everything, if ctx ends and the
+// caller is not released within patience: a machine need not answer.
+func (n *Node) bound(ctx context.Context) (release func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-done:
+		case <-time.After(patience):
+			n.client.Close()
+		}
+	})
+	return func() {
+		stop()
+		close(done)
+	}
+}
+
+// kill ends a session and waits for it; see bound.
 func (n *Node) kill(session *ssh.Session, done <-chan error) {
-	patience := time.AfterFunc(2*time.Second, func() { n.client.Close() })
-	defer patience.Stop()
+	timer := time.AfterFunc(patience, func() { n.client.Close() })
+	defer timer.Stop()
 	_ = session.Signal(ssh.SIGKILL) // it fails if the connection is gone, and so is the session
 	session.Close()
-	<-done //nolint:errcheck // ctx's error is the one that counts
+	<-done //nolint:errcheck // why the session was to end is what counts
+}
+
+// sink keeps the first error of a writer. What comes after it is thrown away:
+// a session ends only once all its output is taken.
+type sink struct {
+	w      io.Writer
+	failed chan error // holds one
+	over   bool
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.over {
+		return len(p), nil
+	}
+	if _, err := s.w.Write(p); err != nil {
+		s.over = true
+		s.failed <- err
+	}
+	return len(p), nil
 }

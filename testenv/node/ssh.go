@@ -2,7 +2,6 @@ package node
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
@@ -20,10 +18,18 @@ import (
 const (
 	greetingTimeout  = time.Second      // from a connection to the first byte of an ssh server
 	handshakeTimeout = 30 * time.Second // slow guests are slow at cryptography too
-
-	keepAlive = 15 * time.Second // between two questions whether the node lives
-	giveUp    = 2 * time.Minute  // without an answer, the node is taken for dead
+	lookAgain        = time.Second      // between two questions whether a server that does not answer is still active
 )
+
+// algorithms prefers what is cheap for an emulated processor. Nothing that
+// passes here must stay secret for longer than the machine lives, so that a
+// key exchange that withstands quantum computers would be wasted.
+var algorithms = ssh.Config{
+	KeyExchanges: []string{
+		ssh.KeyExchangeCurve25519, ssh.KeyExchangeMLKEM768X25519,
+		ssh.KeyExchangeECDHP256, ssh.KeyExchangeECDHP384, ssh.KeyExchangeECDHP521, ssh.KeyExchangeDH14SHA256,
+	},
+}
 
 func newKey() (ssh.Signer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -42,7 +48,8 @@ func (n *Node) connect(ctx context.Context, s *session, server *servers.Server) 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.LaunchTimeout, fmt.Errorf("no answer over ssh within %s", c.LaunchTimeout))
 	defer cancel()
-	for attempt := 0; ; attempt++ {
+	look := time.Now().Add(lookAgain)
+	for pace, attempt := newPacer(), 0; ; attempt++ {
 		n.address = net.JoinHostPort(host, strconv.Itoa(c.Ports[attempt%len(c.Ports)]))
 		var err error
 		if n.client, err = n.dial(ctx, s); err == nil {
@@ -54,10 +61,13 @@ func (n *Node) connect(ctx context.Context, s *session, server *servers.Server) 
 		if attempt%len(c.Ports) < len(c.Ports)-1 {
 			continue
 		}
-		if gone := s.failed(ctx, n.server); gone != nil {
-			return gone
+		if time.Now().After(look) {
+			if gone := s.failed(ctx, n.server); gone != nil {
+				return gone
+			}
+			look = time.Now().Add(lookAgain)
 		}
-		if cause := wait(ctx, 50*time.Millisecond); cause != nil {
+		if cause := pace.pause(ctx); cause != nil {
 			return fmt.Errorf("ssh to %s: %w (last: %w)", n.address, cause, err)
 		}
 	}
@@ -94,18 +104,19 @@ func (n *Node) dial(ctx context.Context, s *session) (*ssh.Client, error) {
 		conn.Close()
 		return nil, err
 	}
-	var hostKey ssh.PublicKey
+	verify, done := s.hostKeyVerifier(ctx, n.server)
+	defer done()
 	clientConn, channels, requests, err := ssh.NewClientConn(&greeted{conn, reader}, n.address, &ssh.ClientConfig{
-		User: n.provider.config.User,
-		Auth: []ssh.AuthMethod{ssh.PublicKeys(n.provider.key)},
+		Config: algorithms,
+		User:   n.provider.config.User,
+		Auth:   []ssh.AuthMethod{ssh.PublicKeys(n.provider.key)},
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
-			hostKey = key
-			return s.verifyHostKey(ctx, n.server, key)
+			return verify(key)
 		},
 	})
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("ssh handshake (host key %T): %w", hostKey, err)
+		return nil, fmt.Errorf("ssh handshake: %w", err)
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		clientConn.Close()
@@ -121,33 +132,6 @@ type greeted struct {
 }
 
 func (g *greeted) Read(p []byte) (int, error) { return g.ahead.Read(p) }
-
-var errWrongHostKey = errors.New("the host key is not the one on the server's console")
-
-// verifyHostKey compares a host key with those that the server printed on its
-// console, between the lines that cloud-init and our agent write. A server
-// whose console holds none is believed: it was made a moment ago for us.
-func (s *session) verifyHostKey(ctx context.Context, id string, key ssh.PublicKey) error {
-	console, err := servers.ShowConsoleOutput(ctx, s.compute, id, servers.ShowConsoleOutputOpts{}).Extract()
-	if err != nil {
-		return nil //nolint:nilerr // a cloud without consoles has nothing to compare with
-	}
-	_, keys, found := strings.Cut(console, "-----BEGIN SSH HOST KEY KEYS-----")
-	keys, _, complete := strings.Cut(keys, "-----END SSH HOST KEY KEYS-----")
-	if !found || !complete {
-		return nil
-	}
-	for rest := []byte(keys); ; {
-		printed, _, _, more, err := ssh.ParseAuthorizedKey(rest)
-		if err != nil {
-			return errWrongHostKey
-		}
-		if bytes.Equal(printed.Marshal(), key.Marshal()) {
-			return nil
-		}
-		rest = more
-	}
-}
 
 // address picks where a server is reached: its floating address if it has
 // one, else its first.
@@ -170,22 +154,4 @@ func address(server *servers.Server) (string, error) {
 		return "", fmt.Errorf("server %s has no address", server.ID)
 	}
 	return fixed, nil
-}
-
-// watch closes the connection when the node no longer answers, so that
-// whatever waits for it fails.
-func (n *Node) watch(ctx context.Context) {
-	ctx, n.stopWatching = context.WithCancel(context.WithoutCancel(ctx))
-	n.watched = make(chan struct{})
-	go func() {
-		defer close(n.watched)
-		for wait(ctx, keepAlive) == nil {
-			silence := time.AfterFunc(giveUp, func() { n.client.Close() })
-			_, _, err := n.client.SendRequest("keepalive@openssh.com", true, nil)
-			silence.Stop()
-			if err != nil {
-				return
-			}
-		}
-	}()
 }
