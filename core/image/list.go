@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -35,11 +36,9 @@ type Sort struct {
 // maxConditions bounds a query to what every database can parse.
 const maxConditions = 500
 
-// sortKeys are what lists can be sorted by, with their columns.
-var sortKeys = map[string]string{
-	"name": "name", "status": "status", "container_format": "container_format", "disk_format": "disk_format",
-	"size": "size", "id": "id", "created_at": "created_at", "updated_at": "updated_at",
-	"min_disk": "min_disk", "min_ram": "min_ram", "owner": "owner", "visibility": "visibility",
+// sortKeys are the columns that lists can be sorted by.
+var sortKeys = []string{
+	"container_format", "created_at", "disk_format", "id", "min_disk", "min_ram", "name", "owner", "size", "status", "updated_at", "visibility",
 }
 
 // List returns the images that the filter chooses, the newest first if it
@@ -49,19 +48,19 @@ func (s *Service) List(ctx context.Context, caller Caller, f Filter) ([]Image, e
 	if err := q.see(caller, f); err != nil {
 		return nil, err
 	}
-	q.and("os_hidden = ?", f.Hidden)
+	q.And("os_hidden = ?", f.Hidden)
 	if f.Protected != nil {
-		q.and("protected = ?", *f.Protected)
+		q.And("protected = ?", *f.Protected)
 	}
 	for _, tag := range f.Tags {
-		q.and("EXISTS (SELECT 1 FROM image_tags t WHERE t.image_id = images.id AND t.tag = ?)", tag)
+		q.And("EXISTS (SELECT 1 FROM image_tags t WHERE t.image_id = images.id AND t.tag = ?)", tag)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Is)) {
 		if err := q.match(name, f.Is[name]); err != nil {
 			return nil, err
 		}
 	}
-	if len(q.args) > maxConditions {
+	if len(q.Args()) > maxConditions {
 		return nil, fault.New(fault.BadRequest, "Too many filters: at most %d values are allowed.", maxConditions)
 	}
 	order, err := sorting(f.Sort)
@@ -73,7 +72,7 @@ func (s *Service) List(ctx context.Context, caller Caller, f Filter) ([]Image, e
 		if err != nil {
 			return nil, markerFault(err, f.Marker)
 		}
-		q.after(marker, order)
+		q.After(order, func(column string) any { return sortValue(marker, column) })
 	}
 	return s.store.list(ctx, q, order, f.Limit)
 }
@@ -85,24 +84,8 @@ func markerFault(err error, marker string) error {
 	return err
 }
 
-// selection grows the WHERE of a list. Every "?" of a condition becomes the
-// next numbered parameter.
-type selection struct {
-	where []string
-	args  []any
-}
-
-func (q *selection) and(condition string, args ...any) {
-	q.where = append(q.where, q.bind(condition, args...))
-}
-
-func (q *selection) bind(condition string, args ...any) string {
-	for _, arg := range args {
-		q.args = append(q.args, arg)
-		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(q.args)), 1)
-	}
-	return condition
-}
+// selection is a query for images that grows.
+type selection struct{ db.Selection }
 
 // see limits the list to what the caller may see, and wants to.
 func (q *selection) see(caller Caller, f Filter) error {
@@ -120,19 +103,19 @@ func (q *selection) see(caller Caller, f Filter) error {
 	switch f.Visibility {
 	case "":
 		if caller.Admin {
-			q.and("(visibility <> 'community' OR owner = ?)", caller.Project)
+			q.And("(visibility <> 'community' OR owner = ?)", caller.Project)
 			return nil
 		}
 	case "all":
 		mine += " OR visibility = 'community'"
 	case Public, Private, Shared, Community:
-		q.and("visibility = ?", f.Visibility)
+		q.And("visibility = ?", f.Visibility)
 		mine += " OR visibility = 'community'"
 	default:
 		return fault.New(fault.BadRequest, "Invalid visibility value: %s", f.Visibility)
 	}
 	if !caller.Admin {
-		q.and("("+mine+")", args...)
+		q.And("("+mine+")", args...)
 	}
 	return nil
 }
@@ -157,13 +140,13 @@ func (q *selection) match(name, value string) error {
 		if err != nil || n < 0 {
 			return fault.New(fault.BadRequest, "Invalid value %q for filter %s: it must be a number.", value, name)
 		}
-		q.and(condition, n)
+		q.And(condition, n)
 	case slices.Contains(textFilters, name):
 		q.text(name, value)
 	case slices.Contains(timeFilters, name):
 		return q.time(name, value)
 	default:
-		q.and("EXISTS (SELECT 1 FROM image_properties p WHERE p.image_id = images.id AND p.name = ? AND p.value = ?)", name, value)
+		q.And("EXISTS (SELECT 1 FROM image_properties p WHERE p.image_id = images.id AND p.name = ? AND p.value = ?)", name, value)
 	}
 	return nil
 }
@@ -173,7 +156,7 @@ func (q *selection) match(name, value string) error {
 func (q *selection) text(column, value string) {
 	list, several := strings.CutPrefix(value, "in:")
 	if !several {
-		q.and(column+" = ?", value)
+		q.And(column+" = ?", value)
 		return
 	}
 	values := []any{}
@@ -188,10 +171,10 @@ func (q *selection) text(column, value string) {
 		values = append(values, one)
 	}
 	if len(values) == 0 {
-		q.and("1 = 0")
+		q.And("1 = 0")
 		return
 	}
-	q.and(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
+	q.And(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
 }
 
 // time compares a column with a time: OPERATOR:TIME, or TIME.
@@ -207,48 +190,24 @@ func (q *selection) time(column, value string) error {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
 		at, err := time.Parse(layout, text)
 		if err == nil {
-			q.and(column+" / 1000000 "+sign+" ?", at.Unix())
+			q.And(column+" / 1000000 "+sign+" ?", at.Unix())
 			return nil
 		}
 	}
 	return fault.New(fault.BadRequest, "Invalid time format for %s: %s.", column, text)
 }
 
-// sorting completes the keys to a total order, so that pages neither overlap
-// nor leave anything out.
-func sorting(keys []Sort) ([]Sort, error) {
-	descending := true
-	if len(keys) > 0 {
-		descending = keys[len(keys)-1].Descending
-	}
-	var order []Sort
-	for _, key := range append(slices.Clip(keys), Sort{"created_at", descending}, Sort{"id", descending}) {
-		if sortKeys[key.Key] == "" {
+// sorting turns keys into columns, completed to a total order.
+func sorting(keys []Sort) ([]db.Order, error) {
+	order := make([]db.Order, len(keys))
+	for i, key := range keys {
+		if !slices.Contains(sortKeys, key.Key) {
 			return nil, fault.New(fault.BadRequest, "Invalid sort key: %s. It must be one of the following: %s.",
-				key.Key, strings.Join(slices.Sorted(maps.Keys(sortKeys)), ", "))
+				key.Key, strings.Join(sortKeys, ", "))
 		}
-		if !slices.ContainsFunc(order, func(s Sort) bool { return s.Key == key.Key }) {
-			order = append(order, key)
-		}
+		order[i] = db.Order{Column: key.Key, Descending: key.Descending}
 	}
-	return order, nil
-}
-
-// after begins the list behind the marker: at the images that equal it in
-// some first keys and come later by the next.
-func (q *selection) after(marker Image, order []Sort) {
-	var either []string
-	equal, values := "", []any{}
-	for _, key := range order {
-		column, sign := sortKeys[key.Key], " > ?"
-		if key.Descending {
-			sign = " < ?"
-		}
-		values = append(values, sortValue(marker, key.Key))
-		either = append(either, q.bind(equal+column+sign, values...))
-		equal += column + " = ? AND "
-	}
-	q.and("(" + strings.Join(either, " OR ") + ")")
+	return db.Total(order, "created_at", "id"), nil
 }
 
 // sortValue is an image's value of a sort key, as the database has it.

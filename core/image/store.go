@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/core/db"
@@ -138,17 +137,9 @@ func scanTexts(row db.Row) (texts [3]string, err error) {
 }
 
 // list reads the first images that q selects.
-func (s store) list(ctx context.Context, q *selection, order []Sort, limit int) ([]Image, error) {
-	by := make([]string, len(order))
-	for i, key := range order {
-		by[i] = sortKeys[key.Key]
-		if key.Descending {
-			by[i] += " DESC"
-		}
-	}
-	text := `SELECT ` + columns + ` FROM images WHERE ` + strings.Join(q.where, " AND ") +
-		` ORDER BY ` + strings.Join(by, ", ") + q.bind(" LIMIT ?", limit)
-	return query(ctx, s.db, text, q.args...)
+func (s store) list(ctx context.Context, q *selection, order []db.Order, limit int) ([]Image, error) {
+	page := q.Page(order, limit, 0)
+	return query(ctx, s.db, `SELECT `+columns+` FROM images`+page, q.Args()...)
 }
 
 // update changes an image by f, in one transaction, and returns it. If there

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatehouse-dev/gatehouse/core/db"
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
@@ -53,7 +54,7 @@ func (s *Service) List(ctx context.Context, f Filter) (page []Volume, total int,
 		return nil, 0, err
 	}
 	for name, value := range f.Metadata {
-		q.and("EXISTS (SELECT 1 FROM volume_metadata m WHERE m.volume_id = volumes.id AND m.kind = 'volume' AND m.name = ? AND m.value = ?)", name, value)
+		q.And("EXISTS (SELECT 1 FROM volume_metadata m WHERE m.volume_id = volumes.id AND m.kind = 'volume' AND m.name = ? AND m.value = ?)", name, value)
 	}
 	if total, err = s.store.count(ctx, "volumes", q); err != nil {
 		return nil, 0, err
@@ -67,7 +68,7 @@ func (s *Service) List(ctx context.Context, f Filter) (page []Volume, total int,
 	if err != nil {
 		return nil, 0, err
 	}
-	page, err = query(ctx, s.store.db, `SELECT `+columns+` FROM volumes`+tail, q.args...)
+	page, err = query(ctx, s.store.db, `SELECT `+columns+` FROM volumes`+tail, q.Args()...)
 	return page, total, err
 }
 
@@ -78,7 +79,7 @@ func (s *Service) Snapshots(ctx context.Context, f Filter) (page []Snapshot, tot
 		return nil, 0, err
 	}
 	for name, value := range f.Metadata {
-		q.and("EXISTS (SELECT 1 FROM snapshot_metadata m WHERE m.snapshot_id = snapshots.id AND m.name = ? AND m.value = ?)", name, value)
+		q.And("EXISTS (SELECT 1 FROM snapshot_metadata m WHERE m.snapshot_id = snapshots.id AND m.name = ? AND m.value = ?)", name, value)
 	}
 	if total, err = s.store.count(ctx, "snapshots", q); err != nil {
 		return nil, 0, err
@@ -93,48 +94,25 @@ func (s *Service) Snapshots(ctx context.Context, f Filter) (page []Snapshot, tot
 	if err != nil {
 		return nil, 0, err
 	}
-	page, err = querySnapshots(ctx, s.store.db, `SELECT `+snapshotColumns+` FROM snapshots`+tail, q.args...)
+	page, err = querySnapshots(ctx, s.store.db, `SELECT `+snapshotColumns+` FROM snapshots`+tail, q.Args()...)
 	return page, total, err
 }
 
 // count counts what a selection leaves of a table.
 func (s store) count(ctx context.Context, table string, q *selection) (n int, err error) {
-	if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+q.conditions(), q.args...).Scan(&n); err != nil {
+	if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+q.Where(), q.Args()...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count %s: %w", table, err)
 	}
 	return n, nil
 }
 
-// selection grows the WHERE of a list. Every "?" of a condition becomes the
-// next numbered parameter.
-type selection struct {
-	where []string
-	args  []any
-}
-
-func (q *selection) and(condition string, args ...any) {
-	q.where = append(q.where, q.bind(condition, args...))
-}
-
-func (q *selection) bind(condition string, args ...any) string {
-	for _, arg := range args {
-		q.args = append(q.args, arg)
-		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(q.args)), 1)
-	}
-	return condition
-}
-
-func (q *selection) conditions() string {
-	if len(q.where) == 0 {
-		return ""
-	}
-	return " WHERE " + strings.Join(q.where, " AND ")
-}
+// selection is a query for volumes or snapshots that grows.
+type selection struct{ db.Selection }
 
 // match limits the selection to what the filter says, but for the page.
 func (q *selection) match(f Filter, known map[string]string) error {
 	if f.Project != "" {
-		q.and("project_id = ?", f.Project)
+		q.And("project_id = ?", f.Project)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Is)) {
 		column, value := known[name], f.Is[name]
@@ -145,15 +123,15 @@ func (q *selection) match(f Filter, known map[string]string) error {
 			if err != nil {
 				return fault.New(fault.BadRequest, "Invalid input received: bootable={'%s'}", value)
 			}
-			q.and(column+" = ?", is)
+			q.And(column+" = ?", is)
 		case strings.HasSuffix(name, "size"):
 			n, err := strconv.Atoi(value)
 			if err != nil {
 				return fault.New(fault.BadRequest, "Invalid input received: %s={'%s'}", name, value)
 			}
-			q.and(column+" = ?", n)
+			q.And(column+" = ?", n)
 		default:
-			q.and(column+" = ?", value)
+			q.And(column+" = ?", value)
 		}
 	}
 	return nil
@@ -171,51 +149,20 @@ func (q *selection) page(f Filter, find func(id string) (map[string]any, error))
 		if err != nil {
 			return "", err
 		}
-		q.after(marker, order)
+		q.After(order, func(column string) any { return marker[column] })
 	}
-	by := make([]string, len(order))
-	for i, key := range order {
-		by[i] = key.Key
-		if key.Descending {
-			by[i] += " DESC"
-		}
-	}
-	return q.conditions() + " ORDER BY " + strings.Join(by, ", ") + q.bind(" LIMIT ? OFFSET ?", f.Limit, f.Offset), nil
+	return q.Page(order, f.Limit, f.Offset), nil
 }
 
-// sorting turns keys into columns and completes them to a total order, so
-// that pages neither overlap nor leave anything out.
-func sorting(keys []Sort) ([]Sort, error) {
-	descending := true
-	if len(keys) > 0 {
-		descending = keys[len(keys)-1].Descending
-	}
-	var order []Sort
-	for _, key := range append(slices.Clip(keys), Sort{"created_at", descending}, Sort{"id", descending}) {
+// sorting turns keys into columns, completed to a total order.
+func sorting(keys []Sort) ([]db.Order, error) {
+	order := make([]db.Order, len(keys))
+	for i, key := range keys {
 		column := sortKeys[key.Key]
 		if column == "" {
 			return nil, fault.New(fault.BadRequest, "Invalid input received: Invalid sort key: %s", key.Key)
 		}
-		if !slices.ContainsFunc(order, func(s Sort) bool { return s.Key == column }) {
-			order = append(order, Sort{column, key.Descending})
-		}
+		order[i] = db.Order{Column: column, Descending: key.Descending}
 	}
-	return order, nil
-}
-
-// after begins the list behind the marker: at those that equal it in some
-// first keys and come later by the next.
-func (q *selection) after(marker map[string]any, order []Sort) {
-	var either []string
-	equal, values := "", []any{}
-	for _, key := range order {
-		sign := " > ?"
-		if key.Descending {
-			sign = " < ?"
-		}
-		values = append(values, marker[key.Key])
-		either = append(either, q.bind(equal+key.Key+sign, values...))
-		equal += key.Key + " = ? AND "
-	}
-	q.and("(" + strings.Join(either, " OR ") + ")")
+	return db.Total(order, "created_at", "id"), nil
 }
