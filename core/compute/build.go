@@ -36,6 +36,9 @@ func (s *Service) build(ctx context.Context, server Server) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if _, ok := errors.AsType[*waitError](err); ok {
+		return err // it is built when that is over
+	}
 	s.finish(ctx, server.ID, "create", err)
 	if err != nil {
 		s.log.WarnContext(ctx, "server not built", "server", server.ID, "err", err)
@@ -72,6 +75,11 @@ func (s *Service) spawn(ctx context.Context, server *Server) error {
 	if err != nil {
 		return err
 	}
+	if p, ok := s.config.Driver.(Preparer); ok && machine.Fork {
+		if over := p.Prepare(ctx, machine); over != nil {
+			return &waitError{over}
+		}
+	}
 	if err := s.config.Driver.Destroy(ctx, server.ID); err != nil { // what an unfinished build has left
 		return fmt.Errorf("clear the way for the machine: %w", err)
 	}
@@ -92,6 +100,12 @@ func (s *Service) spawn(ctx context.Context, server *Server) error {
 		}
 	}
 }
+
+// waitError says that a server's task can go on only when something is over,
+// for which no worker should wait.
+type waitError struct{ over <-chan struct{} }
+
+func (*waitError) Error() string { return "the host prepares for machines like this" }
 
 // chooseAddress picks a free address of the pool: it looks from a random one
 // on, so that two clouds on one host rarely choose the same.
@@ -135,7 +149,7 @@ func newNetwork() Network {
 func (s *Service) machine(ctx context.Context, server Server) (Machine, error) {
 	m := Machine{
 		ID: server.ID, Name: server.Name, VCPUs: server.Flavor.VCPUs, MemoryMB: server.Flavor.MemoryMB,
-		DiskGB: server.Flavor.DiskGB, CommandLine: server.Boot.CommandLine,
+		DiskGB: server.Flavor.DiskGB, CommandLine: server.Boot.CommandLine, Fork: server.Boot.Fork,
 		Root: BaseImage{Format: server.Boot.Format}, Interface: s.wire(server),
 	}
 	for id, file := range map[string]*string{

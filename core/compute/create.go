@@ -135,8 +135,12 @@ func (s *Service) boot(ctx context.Context, c Caller, id string, f Flavor) (Boot
 	if err := fits(image, f); err != nil {
 		return Boot{}, err
 	}
+	fork, err := wantsFork(image)
+	if err != nil {
+		return Boot{}, err
+	}
 	boot := Boot{
-		ImageID: id, Format: image.DiskFormat,
+		Fork: fork, ImageID: id, Format: image.DiskFormat,
 		Kernel: image.Properties["kernel_id"], Ramdisk: image.Properties["ramdisk_id"],
 		CommandLine: image.Properties["os_command_line"],
 	}
@@ -152,6 +156,22 @@ func (s *Service) boot(ctx context.Context, c Caller, id string, f Flavor) (Boot
 		return Boot{}, fault.New(fault.BadRequest, "Image %s has a ramdisk_id but no kernel_id.", id)
 	}
 	return boot, nil
+}
+
+// forkProperty of an image, "true", has servers made from it forked from a
+// guest that was booted before, if the host can; see docs/cloud.md.
+const forkProperty = "gatehouse_fork"
+
+func wantsFork(image Image) (bool, error) {
+	switch value := image.Properties[forkProperty]; strings.ToLower(value) {
+	case "true":
+		return true, nil
+	case "", "false":
+		return false, nil
+	default:
+		return false, fault.New(fault.BadRequest, "Image %s has the property %s=%s, which is neither true nor false.",
+			image.ID, forkProperty, value)
+	}
 }
 
 func (s *Service) image(ctx context.Context, project, id string) (Image, error) {

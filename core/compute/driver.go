@@ -65,6 +65,15 @@ type Driver interface {
 	Events(ctx context.Context) <-chan Event
 }
 
+// Preparer is a Driver for which some machines need a long preparation, after
+// which all like them are spawned fast.
+type Preparer interface {
+	// Prepare begins what Spawn would have to wait for, if nobody has begun it,
+	// and returns a channel that is closed when that is over: nil if there is
+	// nothing to wait for. Whether it succeeded, Spawn will tell.
+	Prepare(ctx context.Context, m Machine) <-chan struct{}
+}
+
 // ErrAddressInUse says that a machine's address has a port that something
 // else on the host listens on: spawning with another address may work.
 var ErrAddressInUse = errors.New("address in use")
@@ -105,6 +114,11 @@ type Machine struct {
 	DiskGB          int // size of the root disk; 0: the image's own
 	Kernel, Ramdisk string
 	CommandLine     string
+
+	// Fork is the wish to be made of a guest that was booted before, which
+	// asks the image for help; see docs/cloud.md. A driver may ignore it, and
+	// boots the machine where it cannot grant it.
+	Fork bool
 
 	// ConfigDrive is an ISO 9660 image labelled "config-2", or nil.
 	ConfigDrive []byte

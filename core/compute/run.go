@@ -34,23 +34,35 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.listen(ctx, events) })
 	running.Go(func() { s.pruneImages(ctx) })
 	for range s.config.Workers {
-		running.Go(func() { s.worker(ctx) })
+		running.Go(func() { s.worker(ctx, &running) })
 	}
 	running.Wait()
 	return ctx.Err()
 }
 
-func (s *Service) worker(ctx context.Context) {
+func (s *Service) worker(ctx context.Context, running *sync.WaitGroup) {
 	for {
 		work, id, done, err := s.queue.take(ctx)
 		if err != nil {
 			return
 		}
-		if err := s.work(work, id); err != nil && work.Err() == nil {
+		err = s.work(work, id)
+		if wait, ok := errors.AsType[*waitError](err); ok {
+			running.Go(func() { s.addAfter(ctx, id, wait.over) })
+		} else if err != nil && work.Err() == nil {
 			s.log.ErrorContext(ctx, "work on server failed", "server", id, "err", err)
 			time.AfterFunc(retryAfter, func() { s.queue.add(id) })
 		}
 		done()
+	}
+}
+
+// addAfter queues a server when what it waits for is over.
+func (s *Service) addAfter(ctx context.Context, id string, over <-chan struct{}) {
+	select {
+	case <-over:
+		s.queue.add(id)
+	case <-ctx.Done():
 	}
 }
 

@@ -50,6 +50,7 @@ type Boot struct {
 	ImageID, Format string
 	Kernel, Ramdisk string // ids of images, if the kernel is booted directly
 	CommandLine     string
+	Fork            bool `json:",omitempty"` // the image asks for it: see forkProperty
 }
 
 // Key is the public key that a server was made with.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
@@ -23,11 +24,11 @@ func (d *Driver) adopt() error {
 		if _, err := uuid.Parse(entry.Name()); err != nil || !entry.IsDir() {
 			continue
 		}
-		m := d.newMachine(entry.Name())
+		m := d.newMachine(filepath.Join(d.Dir, entry.Name()), entry.Name())
 		m.record, err = loadRecord(m.dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			err = d.sweep(m)
+			err = d.sweep(m.dir, m.id)
 		case err == nil:
 			err = d.adoptMachine(m)
 		}
@@ -39,8 +40,8 @@ func (d *Driver) adopt() error {
 }
 
 // sweep removes what a killed Spawn or Destroy has left.
-func (d *Driver) sweep(m *machine) error {
-	p, err := find(m.dir, m.id)
+func (d *Driver) sweep(dir, id string) error {
+	p, err := find(dir, id)
 	if err != nil {
 		return err
 	}
@@ -53,9 +54,12 @@ func (d *Driver) sweep(m *machine) error {
 			return err
 		}
 	}
-	d.log.Info("removing an unfinished machine", "server", m.id, "running", p != nil)
-	return os.RemoveAll(m.dir)
+	d.log.Info("removing an unfinished machine", "server", id, "running", p != nil)
+	return os.RemoveAll(dir)
 }
+
+// sweepTemplate removes what is no template, or not yet.
+func (d *Driver) sweepTemplate(t *template) error { return d.sweep(t.dir, t.id) }
 
 func (d *Driver) adoptMachine(m *machine) error {
 	p, err := find(m.dir, m.id)

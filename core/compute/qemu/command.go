@@ -24,7 +24,24 @@ const (
 	consolePipe  = "console" // QEMU appends .in and .out
 	messagesFile = "qemu.log"
 	messagesPipe = "qemu.out"
+	templateFile = "template.qcow2" // a fork's: the disk of its template
 )
+
+// templatesDir is in the driver's directory, beside those of machines.
+const templatesDir = "templates"
+
+// variant is how a machine's QEMU differs from that of one which boots from
+// its image. The zero value is no difference.
+type variant struct {
+	// memory is the file behind the guest's memory. With it comes the channel
+	// on which the guest and the driver speak of forking: see channel.
+	memory string
+	// shared has the guest's writes go to that file: a template is made.
+	// Otherwise they stay the machine's own, and its state is loaded.
+	shared bool
+	// layered says that the root disk's overlay lies on a template's disk.
+	layered bool
+}
 
 // Slots of the PCI bus. What a machine always has sits at fixed places, the
 // root disk first, since Linux names disks in the order of slots; volumes get
@@ -47,7 +64,7 @@ const (
 // image: an unpacked vmlinux (PVH) saves the guest 0.2 s, "cryptomgr.notests"
 // and "tsc=reliable" 0.3 s. "no_timer_check" belongs on every command line: on
 // a busy host the check fails, and the kernel hangs.
-func arguments(m compute.Machine, a Acceleration) []string {
+func arguments(m compute.Machine, a Acceleration, v variant) []string {
 	args := []string{
 		"-name", m.ID, "-uuid", m.ID,
 		"-no-user-config", "-nodefaults", "-display", "none",
@@ -58,7 +75,7 @@ func arguments(m compute.Machine, a Acceleration) []string {
 	args = append(args,
 		"-smp", strconv.Itoa(m.VCPUs),
 		"-m", strconv.Itoa(m.MemoryMB),
-		"-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", m.MemoryMB),
+		"-object", v.memoryObject(m.MemoryMB),
 		"-rtc", "base=utc",
 		"-boot", "strict=on",
 		"-pidfile", pidFile,
@@ -66,11 +83,14 @@ func arguments(m compute.Machine, a Acceleration) []string {
 		"-mon", "chardev=monitor,mode=control",
 		"-chardev", "pipe,id=console,path="+consolePipe,
 		"-serial", "chardev:console",
+	)
+	args = append(args, v.arguments()...)
+	args = append(args,
 		"-device", "vmgenid,guid=auto",
 		"-object", "rng-builtin,id=rng",
 		"-device", "virtio-rng-pci,rng=rng,addr="+rngSlot,
 	)
-	args = append(args, rootArguments(m.Root)...)
+	args = append(args, rootArguments(m.Root, v.layered)...)
 	args = append(args, networkArguments(m.Interface)...)
 	for _, disk := range m.Disks {
 		args = append(args, "-blockdev", compact(diskNode(disk)), "-device", compact(diskDevice(disk)))
@@ -90,6 +110,32 @@ func arguments(m compute.Machine, a Acceleration) []string {
 	return args
 }
 
+// memoryObject is the guest's memory.
+func (v variant) memoryObject(sizeMB int) string {
+	if v.memory == "" {
+		return fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", sizeMB)
+	}
+	share := "off"
+	if v.shared {
+		share = "on"
+	}
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", sizeMB, v.memory, share)
+}
+
+// arguments are those of templates and their forks alone. QEMU inherits its
+// end of the channel; when the other one is closed, what the guest writes
+// goes nowhere. A fork's state is loaded by the monitor, since what it leaves
+// out (x-ignore-shared) cannot be said on the command line.
+func (v variant) arguments() (args []string) {
+	if v.memory != "" {
+		args = []string{"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD), "-serial", "chardev:channel"}
+	}
+	if v.memory != "" && !v.shared {
+		args = append(args, "-incoming", "defer")
+	}
+	return args
+}
+
 // rootArguments plug in the overlay of the root disk.
 //
 // Its flushes stop at the host's page cache: what a guest has synced survives
@@ -99,20 +145,29 @@ func arguments(m compute.Machine, a Acceleration) []string {
 // Volumes outlive servers; theirs reach the disk.
 //
 // The base image ends the chain, whatever its header says. (The boot index 0
-// is that of a kernel given with -kernel.)
-func rootArguments(base compute.BaseImage) []string {
+// is that of a kernel given with -kernel.) Forks share the image and the disk
+// of their template, which the host must not forget whenever one of them
+// starts: that is what drop-cache is off for.
+func rootArguments(base compute.BaseImage, layered bool) []string {
 	cache := &cacheMode{NoFlush: true}
-	baseNode := &blockNode{
+	below := &blockNode{
 		Driver: base.Format, Name: "base", ReadOnly: true,
-		File: &fileNode{Driver: "file", Name: base.File},
+		File: &fileNode{Driver: "file", Name: base.File, DropCache: new(false)},
 	}
 	if base.Format == "qcow2" {
-		baseNode.Backing = json.RawMessage("null")
+		below.Backing = json.RawMessage("null")
+	}
+	if layered {
+		below = &blockNode{
+			Driver: "qcow2", Name: "template", ReadOnly: true,
+			File:    &fileNode{Driver: "file", Name: templateFile, DropCache: new(false)},
+			Backing: below,
+		}
 	}
 	node := blockNode{
 		Driver: "qcow2", Name: "root", Cache: cache, Discard: "unmap",
-		File:    &fileNode{Driver: "file", Name: rootFile, Cache: cache, Discard: "unmap"},
-		Backing: baseNode,
+		File:    &fileNode{Driver: "file", Name: rootFile, Cache: cache, Discard: "unmap", DropCache: new(false)},
+		Backing: below,
 	}
 	return []string{
 		"-blockdev", compact(node),
@@ -152,10 +207,11 @@ type blockNode struct {
 }
 
 type fileNode struct {
-	Driver  string     `json:"driver"`
-	Name    string     `json:"filename"`
-	Cache   *cacheMode `json:"cache,omitempty"`
-	Discard string     `json:"discard,omitempty"`
+	Driver    string     `json:"driver"`
+	Name      string     `json:"filename"`
+	Cache     *cacheMode `json:"cache,omitempty"`
+	Discard   string     `json:"discard,omitempty"`
+	DropCache *bool      `json:"drop-cache,omitempty"`
 }
 
 type cacheMode struct {

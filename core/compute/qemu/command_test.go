@@ -38,18 +38,23 @@ func TestCommandLine(t *testing.T) {
 	}
 	outgoing := firmware
 	outgoing.Interface = compute.Interface{MAC: "fa:16:3e:00:00:01", Outgoing: true}
+	undisked := direct
+	undisked.Disks = nil
 	for name, c := range map[string]struct {
+		arguments   func(compute.Machine, qemu.Acceleration) []string
 		machine     compute.Machine
 		accelerator string
 	}{
-		"firmware": {firmware, "tcg"},
-		"direct":   {direct, "tcg"},
-		"kvm":      {direct, "kvm"},
-		"outgoing": {outgoing, "tcg"},
+		"firmware": {qemu.Arguments, firmware, "tcg"},
+		"direct":   {qemu.Arguments, direct, "tcg"},
+		"kvm":      {qemu.Arguments, direct, "kvm"},
+		"outgoing": {qemu.Arguments, outgoing, "tcg"},
+		"template": {qemu.TemplateArguments, direct, "tcg"},
+		"fork":     {qemu.ForkArguments, undisked, "tcg"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var lines strings.Builder
-			for _, arg := range qemu.Arguments(c.machine, qemu.Acceleration{Name: c.accelerator}) {
+			for _, arg := range c.arguments(c.machine, qemu.Acceleration{Name: c.accelerator}) {
 				if strings.HasPrefix(arg, "-") {
 					lines.WriteString("\n" + arg)
 				} else {

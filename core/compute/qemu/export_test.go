@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/digitalocean/go-qemu/qmp"
+
+	"github.com/gatehouse-dev/gatehouse/core/compute"
 )
 
 // Archive makes a ramdisk of programs by name.
@@ -21,10 +23,22 @@ func (d *Driver) PID(id string) int { return d.machines[id].running().pid }
 
 // What the command line and the log are made of.
 var (
-	Arguments = arguments
 	DiskName  = diskName
 	LastLines = lastLines
 )
+
+// Arguments is the command line of a machine that boots.
+func Arguments(m compute.Machine, a Acceleration) []string { return arguments(m, a, variant{}) }
+
+// TemplateArguments is that of a template for machines like m.
+func TemplateArguments(m compute.Machine, a Acceleration) []string {
+	return arguments(templateMachine(m, "3d0c6a52-8a0e-5b58-9b1f-6d7c3a1f0e42"), a, variant{memory: memoryFile, shared: true})
+}
+
+// ForkArguments is that of a fork.
+func ForkArguments(m compute.Machine, a Acceleration) []string {
+	return arguments(m, a, variant{memory: "../templates/3d0c6a52-8a0e-5b58-9b1f-6d7c3a1f0e42/memory", layered: true})
+}
 
 // Ring is a bounded log.
 type Ring struct{ *ring }

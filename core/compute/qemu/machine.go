@@ -31,6 +31,7 @@ type machine struct {
 // destroyed: a directory without it is no machine.
 type record struct {
 	Machine  compute.Machine // its ConfigDrive is a file of its own
+	Layered  bool            `json:",omitempty"` // its disk lies on a template's, which it has a link to
 	On       bool
 	HostBoot string  `json:",omitempty"` // when it was last powered on
 	Died     *string `json:",omitempty"` // the reason of an event that nobody took yet

@@ -88,6 +88,11 @@ func listen(dir string) (*os.File, error) {
 // run executes a command. The answer is decoded into result unless that is
 // nil. It reports errMonitorClosed after close.
 func (m *monitor) run(ctx context.Context, command string, args, result any) error {
+	return m.runWithFile(ctx, command, args, nil, result)
+}
+
+// runWithFile executes a command that takes a file, if that is not nil.
+func (m *monitor) runWithFile(ctx context.Context, command string, args any, file *os.File, result any) error {
 	text, err := json.Marshal(qmp.Command{Execute: command, Args: args})
 	if err != nil {
 		return err
@@ -97,7 +102,7 @@ func (m *monitor) run(ctx context.Context, command string, args, result any) err
 	if err := m.connect(ctx); err != nil {
 		return err
 	}
-	answer, err := m.exchange(ctx, text)
+	answer, err := m.exchange(ctx, text, file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
@@ -107,9 +112,16 @@ func (m *monitor) run(ctx context.Context, command string, args, result any) err
 	return json.Unmarshal(answer, &struct{ Return any }{result})
 }
 
+// greet waits until QEMU takes commands: its machine is made then.
+func (m *monitor) greet(ctx context.Context) error {
+	m.calls.Lock()
+	defer m.calls.Unlock()
+	return m.connect(ctx)
+}
+
 // exchange sends a command on the present connection. One that gives no answer
 // in time is given up, since the answer may still come.
-func (m *monitor) exchange(ctx context.Context, command []byte) ([]byte, error) {
+func (m *monitor) exchange(ctx context.Context, command []byte, file *os.File) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	type outcome struct {
@@ -118,7 +130,7 @@ func (m *monitor) exchange(ctx context.Context, command []byte) ([]byte, error) 
 	}
 	sock, done := m.sock, make(chan outcome, 1)
 	go func() {
-		answer, err := sock.Run(command)
+		answer, err := sock.RunWithFile(command, file)
 		done <- outcome{answer, err}
 	}()
 	select {

@@ -29,8 +29,9 @@ type process struct {
 	console, messages *keeper
 
 	// gone is closed when the process has ended, all it wrote is kept, and the
-	// machine is off.
-	gone chan struct{}
+	// machine is off. Then status is how it ended, as far as that is known.
+	gone   chan struct{}
+	status string
 
 	// Guarded by the machine's lock.
 	told  bool    // it was told to end
@@ -40,7 +41,9 @@ type process struct {
 // start runs QEMU in a machine's directory, in a session of its own: it
 // outlives Gatehouse, and no terminal's signal reaches it. It returns without
 // waiting for QEMU to be up; but its monitor may be connected to already.
-func start(ctx context.Context, program, dir string, args []string, log *slog.Logger) (*process, error) {
+//
+// QEMU inherits the monitor's socket and then the given files: see channelFD.
+func start(ctx context.Context, program, dir string, args []string, inherited []*os.File, log *slog.Logger) (*process, error) {
 	socket, err := listen(dir)
 	if err != nil {
 		return nil, fmt.Errorf("listen for QEMU's monitor: %w", err)
@@ -59,7 +62,7 @@ func start(ctx context.Context, program, dir string, args []string, log *slog.Lo
 	child.Dir = dir
 	child.Env = []string{"LC_ALL=C"}
 	child.Stdout, child.Stderr = output, output
-	child.ExtraFiles = []*os.File{socket}
+	child.ExtraFiles = append([]*os.File{socket}, inherited...)
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	p := &process{dir: dir, child: child, gone: make(chan struct{})}
 	messages := messagesRing(dir)
@@ -91,6 +94,12 @@ func (p *process) preferAsVictim(log *slog.Logger) {
 		log.Debug("cannot set a machine's OOM score", "error", err)
 	}
 }
+
+// The descriptors of what QEMU inherits besides its monitor's socket.
+const (
+	channelFD = 4
+	stateFD   = 5
+)
 
 // find looks for the QEMU that runs in a machine's directory. It returns nil
 // if there is none.
@@ -204,11 +213,17 @@ func (p *process) end() error {
 	case <-p.gone:
 		return nil
 	case <-timer.C:
+		return p.kill()
 	}
+}
+
+// kill ends a process of which nothing is kept, and returns when it has ended.
+func (p *process) kill() error {
 	if err := p.signal(unix.SIGKILL); err != nil {
 		return err
 	}
-	timer.Reset(quitTimeout)
+	timer := time.NewTimer(quitTimeout)
+	defer timer.Stop()
 	select {
 	case <-p.gone:
 		return nil

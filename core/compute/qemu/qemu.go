@@ -53,6 +53,12 @@ type Config struct {
 	// these reach the host's loopback services, too, which QEMU's user
 	// network cannot tell from others. Without it, such machines are refused.
 	OutgoingReachesHost bool
+
+	// TemplateDiskMB and TemplateMemoryMB are what the templates of forked
+	// machines may take of the host's disk, and of its memory if all that their
+	// guests had in theirs is held there. Zero: 16 GiB of disk, half the host's
+	// memory.
+	TemplateDiskMB, TemplateMemoryMB int
 }
 
 // Driver runs machines with QEMU. It implements compute.Driver.
@@ -64,13 +70,19 @@ type Driver struct {
 	events *hub
 	prover *prover
 
+	templates *templates
+
 	mu       sync.Mutex
+	version  string              // QEMU's; empty: not asked for yet
 	machines map[string]*machine // nil: about to be made
 	closed   bool
 	watchers sync.WaitGroup
 }
 
-var _ compute.Driver = (*Driver)(nil)
+var (
+	_ compute.Driver   = (*Driver)(nil)
+	_ compute.Preparer = (*Driver)(nil)
+)
 
 // New returns a driver for the machines in a directory: those that run, it
 // finds again; what is left of those that were not finished, it removes. Close
@@ -92,6 +104,12 @@ func New(c Config) (*Driver, error) {
 		events: newHub(), machines: map[string]*machine{},
 	}
 	d.prover = newProver(d)
+	if d.templates, err = newTemplates(filepath.Join(c.Dir, templatesDir), c.Log, d.sweepTemplate); err != nil {
+		return nil, errors.Join(fmt.Errorf("load templates: %w", err), lock.Close())
+	}
+	d.templates.build = d.makeTemplate
+	d.templates.budget.disk = int64(c.TemplateDiskMB) << 20
+	d.templates.budget.memory = int64(c.TemplateMemoryMB) << 20
 	if err := d.adopt(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -123,6 +141,16 @@ func (c *Config) fill() error {
 	}
 	if !slices.Contains([]string{"auto", "kvm", "tcg"}, c.Accel) {
 		return fmt.Errorf("acceleration %q is none of auto, kvm, tcg", c.Accel)
+	}
+	if c.TemplateDiskMB == 0 {
+		c.TemplateDiskMB = 16 << 10
+	}
+	if c.TemplateMemoryMB == 0 {
+		var info unix.Sysinfo_t
+		if err := unix.Sysinfo(&info); err != nil {
+			return os.NewSyscallError("sysinfo", err)
+		}
+		c.TemplateMemoryMB = int(info.Totalram * uint64(info.Unit) >> 20 / 2) //nolint:gosec // what a host has fits
 	}
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -164,6 +192,7 @@ func lockDir(dir string) (*os.File, error) {
 // driver works any more. Closing a closed one does nothing.
 func (d *Driver) Close() error {
 	d.prover.stop()
+	d.templates.stop()
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()

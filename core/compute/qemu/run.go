@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -21,7 +22,7 @@ func (d *Driver) launch(ctx context.Context, m *machine) error {
 	if err != nil {
 		return err
 	}
-	p, err := d.bringUp(ctx, m, arguments(m.record.Machine, acceleration))
+	p, err := d.bringUp(ctx, m, arguments(m.record.Machine, acceleration, variant{layered: m.record.Layered}))
 	if p == nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (d *Driver) launch(ctx context.Context, m *machine) error {
 
 // bringUp starts QEMU and waits until it answers. The process is not nil if it
 // was started, even if it failed then.
-func (d *Driver) bringUp(ctx context.Context, m *machine, args []string) (*process, error) {
+func (d *Driver) bringUp(ctx context.Context, m *machine, args []string, inherited ...*os.File) (*process, error) {
 	for _, end := range []string{".in", ".out"} {
 		pipe, err := makePipe(filepath.Join(m.dir, consolePipe+end))
 		if err != nil {
@@ -45,14 +46,14 @@ func (d *Driver) bringUp(ctx context.Context, m *machine, args []string) (*proce
 		defer pipe.Close() // when QEMU holds it open
 		enlarge(pipe, d.log)
 	}
-	p, err := start(ctx, d.System, m.dir, args, d.log)
+	p, err := start(ctx, d.System, m.dir, args, inherited, d.log)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.follow(m, p); err != nil {
 		return nil, errors.Join(err, p.signal(unix.SIGKILL))
 	}
-	return p, p.monitor.run(ctx, "query-status", nil, nil)
+	return p, p.monitor.greet(ctx)
 }
 
 // poweredOn records that the machine runs, if it still does.
@@ -68,7 +69,7 @@ func (m *machine) poweredOn(p *process, boot string) error {
 // abort ends a QEMU that did not come up, and says why it didn't.
 func (d *Driver) abort(m *machine, p *process, err error) error {
 	m.tell(p, true)
-	if endErr := p.end(); endErr != nil {
+	if endErr := p.kill(); endErr != nil {
 		return errors.Join(err, endErr)
 	}
 	text, readErr := messagesRing(m.dir).bytes()
@@ -129,6 +130,7 @@ func (d *Driver) watch(m *machine, p *process) {
 	p.monitor.close()
 	d.poweredOff(m, p, status)
 	p.pidfd.Close()
+	p.status = status
 	close(p.gone)
 }
 

@@ -75,11 +75,10 @@ func (d *Driver) reserve(id string) (*machine, error) {
 		return nil, fault.New(fault.Conflict, "The host has a machine %s already.", id)
 	}
 	d.machines[id] = nil
-	return d.newMachine(id), nil
+	return d.newMachine(filepath.Join(d.Dir, id), id), nil
 }
 
-func (d *Driver) newMachine(id string) *machine {
-	dir := filepath.Join(d.Dir, id)
+func (d *Driver) newMachine(dir, id string) *machine {
 	return &machine{
 		id: id, dir: dir,
 		console: &ring{path: filepath.Join(dir, consoleFile), limit: consoleLimit},
@@ -96,6 +95,11 @@ func (d *Driver) build(ctx context.Context, m *machine) error {
 		return explain("", err)
 	}
 	spec := m.record.Machine
+	if spec.Fork {
+		if forked, err := d.fork(ctx, m); forked || err != nil {
+			return err
+		}
+	}
 	if err := d.overlay(ctx, filepath.Join(m.dir, rootFile), spec.Root, spec.DiskGB); err != nil {
 		return err
 	}
@@ -170,7 +174,11 @@ func (d *Driver) Destroy(_ context.Context, id string) error {
 	defer m.op.Unlock()
 	if p := m.running(); p != nil {
 		m.tell(p, true)
-		if err := p.end(); err != nil {
+		end := p.kill
+		if len(m.record.Machine.Disks) > 0 { // which outlive it
+			end = p.end
+		}
+		if err := end(); err != nil {
 			return fmt.Errorf("destroy machine %s: %w", id, err)
 		}
 	}

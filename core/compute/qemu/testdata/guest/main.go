@@ -56,6 +56,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	if err := becomeTemplate(string(line)); err != nil {
+		return err
+	}
+	showMarks()
 	l, err := net.Listen("tcp", ":22")
 	if err != nil {
 		return err
