@@ -25,13 +25,14 @@ const maxArtifact = 256 << 20
 
 // execution is a build under way.
 type execution struct {
-	gate   *Gate
-	run    queue.Run
-	job    config.Job
-	log    *buildlog.Writer
-	found  *findings.Reader
-	node   Node
-	record store.Build
+	gate    *Gate
+	run     queue.Run
+	job     config.Job
+	log     *buildlog.Writer
+	found   *findings.Reader
+	node    Node
+	network map[string]string // variables by which steps find their network
+	record  store.Build
 	// running says that the phase under way is run: a failing test in it
 	// decides at once (A6.4).
 	running  bool
@@ -123,6 +124,9 @@ func (x *execution) execute(ctx context.Context) (queue.Result, string) {
 		return ended(ctx, queue.Error, fmt.Sprintf("the job cannot be read: %v", err))
 	}
 	if result, detail := x.boot(ctx); result != queue.Success {
+		return result, detail
+	}
+	if result, detail := x.connect(ctx); result != queue.Success {
 		return result, detail
 	}
 	if result, detail := x.copyTree(ctx); result != queue.Success {
@@ -282,6 +286,8 @@ func (x *execution) artifacts(ctx context.Context) {
 		return
 	}
 	x.phase("collecting artifacts")
+	ctx, cancel := context.WithTimeoutCause(ctx, x.job.PostTimeout, fmt.Errorf("collecting took longer than the timeout of post-run, %s", duration(x.job.PostTimeout)))
+	defer cancel()
 	began := time.Now()
 	for _, a := range x.job.Artifacts {
 		err := x.fetch(ctx, a)

@@ -172,6 +172,40 @@ func TestLogSaysWhyABuildEnded(t *testing.T) {
 	}
 }
 
+// A machine may give a file that has no end, or never comes.
+func TestArtifactsAreBoundedInSizeAndTime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fetch func(context.Context, io.Writer) error
+		says  string
+	}{
+		"never comes": {func(ctx context.Context, _ io.Writer) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, "artifact report.xml: collecting took longer than the timeout of post-run, 10m 00s"},
+		"has no end": {func(_ context.Context, w io.Writer) error {
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return err
+				}
+			}
+		}, "artifact report.xml: it is larger than 256 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReview("- job: {name: unit, run: test, artifacts: report.xml}\n- project: {check: {jobs: [unit]}}")
+			n := newMachines(works())
+			n.fetch = tt.fetch
+			inHouse(t, r, n, func(h *house) {
+				r.push(1)
+				pass(30 * time.Minute)
+				assert.Equal(h.t, 1, r.verified(1))
+				assert.Contains(h.t, h.log(), tt.says)
+				build := h.json("/api/tenant/gatehouse/builds?job_name=unit").([]any)[0].(map[string]any)["uuid"].(string)
+				assert.NoFileExists(h.t, filepath.Join(h.dir, "logs", build, "report.xml"))
+			})
+		})
+	}
+}
+
 func TestMissingImageIsWaitedForAndNamed(t *testing.T) {
 	r := newReview(jobs)
 	n := newMachines(works())

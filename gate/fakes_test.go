@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/gate/merger"
 	"github.com/gatehouse-dev/gatehouse/gate/queue"
 	"github.com/gatehouse-dev/gatehouse/gate/source"
+	"github.com/gatehouse-dev/gatehouse/testenv/network"
 	"github.com/gatehouse-dev/gatehouse/testenv/node"
 )
 
@@ -303,6 +305,10 @@ type machines struct {
 	most   int
 	swept  []string
 	launch func(r node.Request) error
+	// fetch is how a machine gives files; nil: it has one, report.xml.
+	fetch func(ctx context.Context, w io.Writer) error
+	// connect is what a machine says to its network.
+	connect error
 	// run is the work of a machine. tree is what was copied into it.
 	run func(ctx context.Context, m *machine, s node.Step, out io.Writer) (int, error)
 }
@@ -353,6 +359,14 @@ type machine struct {
 	tree    string
 }
 
+func (m *machine) Connect(_ context.Context, a network.Access) (map[string]string, error) {
+	env := map[string]string{}
+	for _, s := range a.Services {
+		maps.Copy(env, s.Env("127.0.0.1:4000"))
+	}
+	return env, m.pool.connect
+}
+
 func (m *machine) CopyTree(_ context.Context, tar io.Reader, _ string) error {
 	data, err := io.ReadAll(tar)
 	m.tree = string(data)
@@ -363,7 +377,10 @@ func (m *machine) Run(ctx context.Context, s node.Step, out io.Writer) (int, err
 	return m.pool.run(ctx, m, s, out)
 }
 
-func (m *machine) Fetch(_ context.Context, path string, w io.Writer) error {
+func (m *machine) Fetch(ctx context.Context, path string, w io.Writer) error {
+	if m.pool.fetch != nil {
+		return m.pool.fetch(ctx, w)
+	}
 	if !strings.HasSuffix(path, "report.xml") {
 		return fs.ErrNotExist
 	}

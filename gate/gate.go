@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/gate/source"
 	"github.com/gatehouse-dev/gatehouse/gate/store"
 	"github.com/gatehouse-dev/gatehouse/gate/web"
+	"github.com/gatehouse-dev/gatehouse/testenv/network"
 )
 
 // Config is what a gate is made of. Everything without a default in its
@@ -50,6 +51,8 @@ type Config struct {
 	// Labels are the names of the machines' kinds that a job may ask for;
 	// nil: any, and the machines' provider decides.
 	Labels []string
+	// Networks are what a job may ask for beyond its machine; nil: nothing.
+	Networks *network.Offers
 	// PublicURL is where the gate's pages are, for links in reports. It may
 	// be a function's result, since a port may be known late.
 	PublicURL func() string

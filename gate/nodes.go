@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/gatehouse-dev/gatehouse/testenv/network"
 	"github.com/gatehouse-dev/gatehouse/testenv/node"
 )
 
@@ -19,6 +20,7 @@ type Nodes interface {
 
 // Node is a machine. Package node says what its methods promise.
 type Node interface {
+	Connect(ctx context.Context, a network.Access) (env map[string]string, err error)
 	CopyTree(ctx context.Context, tar io.Reader, dir string) error
 	Run(ctx context.Context, s node.Step, out io.Writer) (exit int, err error)
 	Fetch(ctx context.Context, path string, w io.Writer) error

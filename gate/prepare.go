@@ -148,6 +148,7 @@ func (g *Gate) jobs(ctx context.Context, c queue.Prepare, commit string, files [
 			wrong = append(wrong, config.Error{Line: j.Line, Column: 1, Message: fmt.Sprintf(
 				"job %q asks for label %q, which this gate does not have; %s", j.Name, j.Label, choice(g.config.Labels))})
 		}
+		wrong = append(wrong, g.networkErrors(j)...)
 	}
 	if wrong != nil {
 		return nil, pipeline, wrong

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -61,11 +62,13 @@ func (x *execution) steps(ctx context.Context, phase string, scripts []string) s
 // env is what the steps see.
 func (x *execution) env() map[string]string {
 	c := x.run.Change
-	return map[string]string{
+	env := map[string]string{
 		"CI": "true", "GATE_PROJECT": c.Project, "GATE_BRANCH": c.Branch, "GATE_CHANGE": strconv.Itoa(c.Number),
 		"GATE_PATCHSET": strconv.Itoa(c.PatchSet), "GATE_REVISION": c.Revision, "GATE_COMMIT": x.run.Commit,
 		"GATE_PIPELINE": x.run.Pipeline, "GATE_BUILD": x.run.Build, "GATE_JOB": x.run.Job, "GATE_CHANGE_URL": c.URL,
 	}
+	maps.Copy(env, x.network)
+	return env
 }
 
 // line looks at a line of output.

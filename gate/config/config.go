@@ -10,6 +10,7 @@ package config
 
 import (
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -57,6 +58,8 @@ type Job struct {
 	Description string
 	// Label names image and flavor of the machine; empty: the gate's default.
 	Label string
+	// Network is what the machine may reach.
+	Network Network
 	// Timeout bounds pre-run and run together, PostTimeout all of post-run.
 	Timeout, PostTimeout time.Duration
 	// Attempts is how often a job whose preparation fails, or whose machine
@@ -82,6 +85,27 @@ type Job struct {
 	Artifacts []Artifact
 	// Line is where the definition begins in the file, from 1.
 	Line int
+}
+
+// Network is what a job's machine may reach. The zero value is nothing.
+type Network struct {
+	// Names are proxies that the gate offers, or Full alone.
+	Names []string
+	// Line and Column are where the names stand in the file, from 1.
+	Line, Column int
+}
+
+// The words of a job's network that are not names of proxies.
+const (
+	NoNetwork   = "none"
+	FullNetwork = "full"
+)
+
+func (n Network) String() string {
+	if len(n.Names) == 0 {
+		return NoNetwork
+	}
+	return strings.Join(n.Names, ", ")
 }
 
 // Dependency is another job of the same pipeline that must pass first.

@@ -3,6 +3,7 @@ package config
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -96,6 +97,8 @@ func (r *reader) limits(job *Job, k entry) bool {
 	switch k.key {
 	case "label":
 		job.Label = r.text(k)
+	case "network":
+		job.Network = r.network(k)
 	case "timeout":
 		job.Timeout = r.duration(k, MaxTimeout)
 	case "post-timeout":
@@ -106,6 +109,27 @@ func (r *reader) limits(job *Job, k entry) bool {
 		return false
 	}
 	return true
+}
+
+// network reads one name or a list of them; none and full stand alone. Which
+// proxies there are, the gate knows.
+func (r *reader) network(k entry) Network {
+	n := Network{Names: r.texts(k)}
+	n.Line, n.Column = position(valueOr(k))
+	for i, name := range n.Names {
+		switch {
+		case !jobName.MatchString(name):
+			r.fail(valueOr(k), "network is none, full, or a list of proxies by name: %q", name)
+		case slices.Contains(n.Names[:i], name):
+			r.fail(valueOr(k), "network names %s twice", name)
+		case (name == NoNetwork || name == FullNetwork) && len(n.Names) > 1:
+			r.fail(valueOr(k), "network: %s stands alone, not in a list with others", name)
+		}
+	}
+	if slices.Equal(n.Names, []string{NoNetwork}) {
+		n.Names = nil
+	}
+	return n
 }
 
 // wholly and fromStart make Zuul's meaning of a matcher: a branch matches as

@@ -120,6 +120,11 @@ func TestParseReportsWhatIsWrongWithItsLine(t *testing.T) {
 		"dependency circle":   {"- job: {name: a, run: x, dependencies: a}" + project, ".gate.yaml:2:13: jobs depend on each other in a circle: a → a"},
 		"artifact outside":    {"- job: {name: a, run: x, artifacts: ../../etc/shadow}" + project, `.gate.yaml:1:37: an artifact's path leads from the checked-out tree down to a file: "../../etc/shadow"`},
 		"artifact over log":   {"- job: {name: a, run: x, artifacts: x/job-output.txt}" + project, `.gate.yaml:1:37: an artifact's name is made of letters, digits, '.', '_' and '-': "job-output.txt"`},
+		"network not a name":  {"- job: {name: a, run: x, network: 'a b'}" + project, `.gate.yaml:1:35: network is none, full, or a list of proxies by name: "a b"`},
+		"network in two ways": {"- job:\n    name: a\n    run: x\n    network: [go, full]" + project, ".gate.yaml:4:14: network: full stands alone, not in a list with others"},
+		"network with none":   {"- job: {name: a, run: x, network: [none, go]}" + project, ".gate.yaml:1:35: network: none stands alone, not in a list with others"},
+		"network twice":       {"- job: {name: a, run: x, network: [go, go]}" + project, ".gate.yaml:1:35: network names go twice"},
+		"network a mapping":   {"- job: {name: a, run: x, network: {go: true}}" + project, ".gate.yaml:1:35: network must be text, or a list of texts"},
 		"not YAML":            {"- job: {name: a", ".gate.yaml:1:8: could not find flow mapping end token '}'"},
 		"unknown alias":       {"- job: *nothing", ".gate.yaml:1:8: unknown alias *nothing\n.gate.yaml:1:8: job must be a mapping (key: value)"},
 	} {
@@ -139,6 +144,32 @@ func TestParseReportsEverythingWrongAtOnce(t *testing.T) {
 		lines = append(lines, e.Line)
 	}
 	assert.Equal(t, []int{1, 2, 3, 6, 7}, lines)
+}
+
+func TestAJobDeclaresItsNetwork(t *testing.T) {
+	c, err := config.Parse([]byte(`
+- job: {name: plain, run: x}
+- job: {name: nothing, run: x, network: none}
+- job: {name: one, run: x, network: go}
+- job: {name: two, run: x, network: [go, pypi]}
+- job: {name: all, run: x, network: full}
+- project:
+    check:
+      jobs:
+        - one: {network: none}
+        - plain: {network: go}
+    gate: {jobs: [one]}
+`))
+	require.NoError(t, err)
+	var networks []string
+	for _, j := range c.Jobs {
+		networks = append(networks, j.Network.String())
+	}
+	assert.Equal(t, []string{"none", "none", "go", "go, pypi", "full"}, networks)
+	check := c.Pipelines[config.Check].Jobs
+	assert.Empty(t, check[0].Network.Names)
+	assert.Equal(t, config.Network{Names: []string{"go"}, Line: 11, Column: 28}, check[1].Network)
+	assert.Equal(t, []string{"go"}, c.Pipelines[config.Gate].Jobs[0].Network.Names)
 }
 
 func TestAnchorsServeSteps(t *testing.T) {
