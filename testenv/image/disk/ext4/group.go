@@ -21,13 +21,17 @@ func (f *FS) inodeTable(group int64) (int64, error) {
 // groups that it describes.
 func (f *FS) descriptorBlock(n, perBlock int64) int64 {
 	s := f.super
+	superblock := superblockAt / f.block
 	if s.incompat&incompatMetaBG == 0 || n < s.firstMeta {
-		return s.firstData + 1 + n
+		return superblock + 1 + n
 	}
 	group := n * perBlock
 	at := s.firstData + group*s.blocksPerGroup
 	if s.hasSuperblock(group) {
 		at++
+	}
+	if group == 0 {
+		at += superblock - s.firstData // with clusters, the group begins before
 	}
 	return at
 }
