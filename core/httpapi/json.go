@@ -52,6 +52,22 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
+// WriteKeystoneError answers with an error in Keystone's form. The other
+// services use it for a refused token, since Keystone's middleware answers that.
+func WriteKeystoneError(w http.ResponseWriter, status int, message string) {
+	_ = WriteJSON(w, status, map[string]any{"error": map[string]any{ // strings and numbers can be encoded
+		"code": status, "message": message, "title": http.StatusText(status),
+	}})
+}
+
+// OrNull is text, or JSON's null if it is empty.
+func OrNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
 // Limit reads the query's limit, at most maximum, which is also the default.
 // Zero or more is allowed, as in most of OpenStack's APIs; anything else is
 // fault.BadRequest.

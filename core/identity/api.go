@@ -89,6 +89,7 @@ func forbidden(action string) error {
 	return fault.New(fault.Forbidden, "You are not authorized to perform the requested action: identity:%s.", action)
 }
 
+// statuses are Keystone's status codes; what is missing is a 500.
 var statuses = map[fault.Kind]int{
 	fault.BadRequest:    http.StatusBadRequest,
 	fault.Unauthorized:  http.StatusUnauthorized,
@@ -111,9 +112,7 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 		status = http.StatusInternalServerError
 		message = "An unexpected error prevented the server from fulfilling your request."
 	}
-	_ = httpapi.WriteJSON(w, status, map[string]any{"error": map[string]any{
-		"code": status, "message": message, "title": http.StatusText(status),
-	}})
+	httpapi.WriteKeystoneError(w, status, message)
 }
 
 // noContent answers 204 unless err.

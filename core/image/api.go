@@ -117,7 +117,7 @@ var statuses = map[fault.Kind]int{
 }
 
 // writeError answers as Glance does: with a page, or with JSON for those who
-// ask for it. A refused token gets what keystone's middleware says everywhere.
+// ask for it.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	message := "The server has either erred or is incapable of performing the requested operation."
 	if f, ok := errors.AsType[*fault.Error](err); ok {
@@ -131,7 +131,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	line := strconv.Itoa(status) + " " + title
 	switch {
 	case status == http.StatusUnauthorized:
-		_ = httpapi.WriteJSON(w, status, map[string]any{"error": map[string]any{"code": status, "title": title, "message": message}})
+		httpapi.WriteKeystoneError(w, status, message)
 	case strings.Contains(r.Header.Get("Accept"), "application/json"):
 		_ = httpapi.WriteJSON(w, status, map[string]any{"message": message, "code": line, "title": title})
 	default:

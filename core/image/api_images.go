@@ -219,8 +219,8 @@ func view(img Image) map[string]any {
 		tags = []string{}
 	}
 	maps.Copy(v, map[string]any{
-		"id": img.ID, "name": orNull(img.Name), "owner": img.Owner, "visibility": img.Visibility, "status": img.Status,
-		"disk_format": orNull(img.DiskFormat), "container_format": orNull(img.ContainerFormat),
+		"id": img.ID, "name": httpapi.OrNull(img.Name), "owner": img.Owner, "visibility": img.Visibility, "status": img.Status,
+		"disk_format": httpapi.OrNull(img.DiskFormat), "container_format": httpapi.OrNull(img.ContainerFormat),
 		"min_disk": img.MinDiskGB, "min_ram": img.MinRAMMB, "protected": img.Protected, "os_hidden": img.Hidden,
 		"size": nil, "virtual_size": nil, "checksum": nil, "os_hash_algo": nil, "os_hash_value": nil,
 		"tags": tags, "created_at": timestamp(img.CreatedAt), "updated_at": timestamp(img.UpdatedAt),
@@ -233,11 +233,4 @@ func view(img Image) map[string]any {
 		}
 	}
 	return v
-}
-
-func orNull(text string) any {
-	if text == "" {
-		return nil
-	}
-	return text
 }

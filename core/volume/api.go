@@ -180,18 +180,14 @@ var faults = map[fault.Kind]struct {
 	fault.NoSpace:       {http.StatusInsufficientStorage, "computeFault"},
 }
 
-// writeError answers as Cinder does. A refused token gets what keystone's
-// middleware says everywhere.
+// writeError answers as Cinder does.
 func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 	message := "The server has either erred or is incapable of performing the requested operation."
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		message = f.Message
 	}
 	if fault.Is(err, fault.Unauthorized) {
-		const status = http.StatusUnauthorized
-		_ = httpapi.WriteJSON(w, status, map[string]any{"error": map[string]any{
-			"code": status, "title": http.StatusText(status), "message": message,
-		}})
+		httpapi.WriteKeystoneError(w, http.StatusUnauthorized, message)
 		return
 	}
 	is, known := faults[fault.KindOf(err)]
@@ -212,13 +208,6 @@ func timestamp(t time.Time) any {
 		return nil
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000000")
-}
-
-func orNull(text string) any {
-	if text == "" {
-		return nil
-	}
-	return text
 }
 
 // readObject reads a body of the form {"name": {…}} into v, which is left as

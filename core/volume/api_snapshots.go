@@ -183,7 +183,7 @@ func (a *api) listSnapshots(view func(request, Snapshot) map[string]any) handler
 // See https://docs.openstack.org/api-ref/block-storage/v3/#volume-snapshots-snapshots
 func viewSnapshot(r request, one Snapshot) map[string]any {
 	view := map[string]any{
-		"id": one.ID, "name": orNull(one.Name), "description": orNull(one.Description), "volume_id": one.VolumeID, "status": one.Status,
+		"id": one.ID, "name": httpapi.OrNull(one.Name), "description": httpapi.OrNull(one.Description), "volume_id": one.VolumeID, "status": one.Status,
 		"size": one.SizeGB, "metadata": orEmpty(one.Metadata), "created_at": timestamp(one.CreatedAt), "updated_at": timestamp(one.UpdatedAt),
 	}
 	if r.version.AtLeast(14) {

@@ -191,7 +191,7 @@ func (a *api) listVolumes(view func(request, Volume) map[string]any) handler {
 
 // summary is a volume as plain lists show it.
 func summary(r request, v Volume) map[string]any {
-	return map[string]any{"id": v.ID, "name": orNull(v.Name), "links": r.links("volumes", v.ID)}
+	return map[string]any{"id": v.ID, "name": httpapi.OrNull(v.Name), "links": r.links("volumes", v.ID)}
 }
 
 // viewVolume is a volume as the answer to its creation shows it. What later
@@ -203,9 +203,9 @@ func viewVolume(r request, v Volume) map[string]any {
 		bootable = "true"
 	}
 	view := map[string]any{
-		"id": v.ID, "name": orNull(v.Name), "description": orNull(v.Description), "size": v.SizeGB, "status": v.Status,
+		"id": v.ID, "name": httpapi.OrNull(v.Name), "description": httpapi.OrNull(v.Description), "size": v.SizeGB, "status": v.Status,
 		"bootable": bootable, "encrypted": false, "multiattach": false, "availability_zone": Zone, "volume_type": DefaultType,
-		"snapshot_id": orNull(v.SnapshotID), "source_volid": orNull(v.SourceID), "user_id": v.UserID,
+		"snapshot_id": httpapi.OrNull(v.SnapshotID), "source_volid": httpapi.OrNull(v.SourceID), "user_id": v.UserID,
 		"metadata": viewMetadata(v), "attachments": viewAttachments(r, v), "links": r.links("volumes", v.ID),
 		"created_at": timestamp(v.CreatedAt), "updated_at": timestamp(v.UpdatedAt),
 		"consistencygroup_id": nil, "replication_status": nil, "migration_status": nil,
@@ -264,11 +264,11 @@ func viewAttachments(r request, v Volume) []map[string]any {
 	}
 	a := v.Attachment
 	view := map[string]any{
-		"id": v.ID, "volume_id": v.ID, "attachment_id": a.ID, "server_id": orNull(a.ServerID), "device": orNull(a.Device),
+		"id": v.ID, "volume_id": v.ID, "attachment_id": a.ID, "server_id": httpapi.OrNull(a.ServerID), "device": httpapi.OrNull(a.Device),
 		"host_name": nil, "attached_at": timestamp(a.AttachedAt),
 	}
 	if r.caller.Admin {
-		view["host_name"] = orNull(a.Host)
+		view["host_name"] = httpapi.OrNull(a.Host)
 	}
 	return []map[string]any{view}
 }
