@@ -63,11 +63,7 @@ func (a *api) listCredentials(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all := make([]object, 0, len(credentials))
-	for _, c := range credentials {
-		all = append(all, credentialBody(r, c))
-	}
-	return writeList(w, r, "application_credentials", all, "name")
+	return writeList(w, r, "application_credentials", bodies(r, credentials, credentialBody), "name")
 }
 
 func (a *api) createCredential(w http.ResponseWriter, r *http.Request) error {

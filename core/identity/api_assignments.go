@@ -37,7 +37,7 @@ func (a *api) grantRoutes(list, one string, inherited bool) {
 		if err != nil {
 			return err
 		}
-		return writeList(w, r, "roles", a.roleBodies(r, roles))
+		return writeList(w, r, "roles", bodies(r, roles, roleBody))
 	})
 	a.handle("GET "+one, "check_grant", reader, func(w http.ResponseWriter, r *http.Request) error { // and HEAD
 		return noContent(w, a.s.Granted(r.Context(), named(r)))

@@ -144,6 +144,15 @@ func selfLink(r *http.Request, path string) object {
 	return object{"self": httpapi.Base(r) + "/v3" + path}
 }
 
+// bodies renders each of a list by body.
+func bodies[T any](r *http.Request, list []T, body func(*http.Request, T) object) []object {
+	all := make([]object, len(list))
+	for i, one := range list {
+		all[i] = body(r, one)
+	}
+	return all
+}
+
 // writeList answers with those of the objects that the query's filters match.
 func writeList(w http.ResponseWriter, r *http.Request, key string, all []object, filters ...string) error {
 	matching := make([]object, 0, len(all))

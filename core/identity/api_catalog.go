@@ -52,11 +52,7 @@ func serviceBody(r *http.Request, c CatalogService) object {
 }
 
 func (a *api) listServices(w http.ResponseWriter, r *http.Request) error {
-	var all []object
-	for _, c := range a.s.Services() {
-		all = append(all, serviceBody(r, c))
-	}
-	return writeList(w, r, "services", all, "type", "name")
+	return writeList(w, r, "services", bodies(r, a.s.Services(), serviceBody), "type", "name")
 }
 
 func (a *api) showService(w http.ResponseWriter, r *http.Request) error {

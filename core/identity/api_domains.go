@@ -30,20 +30,12 @@ func tags(p Project) []string {
 	return p.Tags
 }
 
-func (a *api) domainBodies(r *http.Request, domains []Project) []object {
-	all := make([]object, 0, len(domains))
-	for _, d := range domains {
-		all = append(all, renderDomain(r, d))
-	}
-	return all
-}
-
 func (a *api) listDomains(w http.ResponseWriter, r *http.Request) error {
 	domains, err := a.s.Projects(r.Context(), ProjectFilter{IsDomain: true, Name: r.URL.Query().Get("name")})
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "domains", a.domainBodies(r, domains), "name", "enabled")
+	return writeList(w, r, "domains", bodies(r, domains, renderDomain), "name", "enabled")
 }
 
 func (a *api) createDomain(w http.ResponseWriter, r *http.Request) error {

@@ -27,19 +27,11 @@ func (a *api) groupRoutes() {
 	})
 }
 
-func (a *api) groupBody(r *http.Request, g Group) object {
+func groupBody(r *http.Request, g Group) object {
 	return withExtra(object{
 		"id": g.ID, "name": g.Name, "domain_id": g.DomainID, "description": g.Description,
 		"links": selfLink(r, "/groups/"+g.ID),
 	}, g.Extra)
-}
-
-func (a *api) groupBodies(r *http.Request, groups []Group) []object {
-	all := make([]object, 0, len(groups))
-	for _, g := range groups {
-		all = append(all, a.groupBody(r, g))
-	}
-	return all
 }
 
 // applyGroup takes the members that may be set and changed.
@@ -56,7 +48,7 @@ func (a *api) listGroups(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "groups", a.groupBodies(r, groups), "name", "domain_id")
+	return writeList(w, r, "groups", bodies(r, groups, groupBody), "name", "domain_id")
 }
 
 func (a *api) createGroup(w http.ResponseWriter, r *http.Request) error {
@@ -78,7 +70,7 @@ func (a *api) createGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusCreated, object{"group": a.groupBody(r, g)})
+	return httpapi.WriteJSON(w, http.StatusCreated, object{"group": groupBody(r, g)})
 }
 
 func (a *api) showGroup(w http.ResponseWriter, r *http.Request) error {
@@ -86,7 +78,7 @@ func (a *api) showGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"group": a.groupBody(r, g)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"group": groupBody(r, g)})
 }
 
 func (a *api) updateGroup(w http.ResponseWriter, r *http.Request) error {
@@ -103,7 +95,7 @@ func (a *api) updateGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"group": a.groupBody(r, g)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"group": groupBody(r, g)})
 }
 
 func (a *api) listMembers(w http.ResponseWriter, r *http.Request) error {
@@ -111,5 +103,5 @@ func (a *api) listMembers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "users", a.userBodies(r, users), "name", "enabled")
+	return writeList(w, r, "users", bodies(r, users, userBody), "name", "enabled")
 }

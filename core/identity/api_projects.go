@@ -20,7 +20,7 @@ func (a *api) projectRoutes() {
 	a.tagRoutes()
 }
 
-func (a *api) projectBody(r *http.Request, p Project) object {
+func projectBody(r *http.Request, p Project) object {
 	body := object{
 		"id": p.ID, "name": p.Name, "description": p.Description, "enabled": p.Enabled,
 		"is_domain": p.IsDomain, "domain_id": p.DomainID, "parent_id": p.ParentID,
@@ -30,14 +30,6 @@ func (a *api) projectBody(r *http.Request, p Project) object {
 		body["domain_id"], body["parent_id"] = nil, nil
 	}
 	return withExtra(body, p.Extra)
-}
-
-func (a *api) projectBodies(r *http.Request, projects []Project) []object {
-	all := make([]object, 0, len(projects))
-	for _, p := range projects {
-		all = append(all, a.projectBody(r, p))
-	}
-	return all
 }
 
 // applyProject takes the members that may be set and changed.
@@ -60,7 +52,7 @@ func (a *api) listProjects(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	projects = slices.DeleteFunc(projects, func(p Project) bool { return !taggedAs(r, p.Tags) })
-	return writeList(w, r, "projects", a.projectBodies(r, projects), "name", "domain_id", "parent_id", "enabled")
+	return writeList(w, r, "projects", bodies(r, projects, projectBody), "name", "domain_id", "parent_id", "enabled")
 }
 
 // taggedAs applies the query's filters on tags: tags (all of), tags-any, and
@@ -108,7 +100,7 @@ func (a *api) createProject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusCreated, object{"project": a.projectBody(r, p)})
+	return httpapi.WriteJSON(w, http.StatusCreated, object{"project": projectBody(r, p)})
 }
 
 // ownDomain is where a resource goes of which no domain was said: the domain
@@ -129,7 +121,7 @@ func (a *api) showProject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body := a.projectBody(r, p)
+	body := projectBody(r, p)
 	if err := a.addFamily(r, id, body); err != nil {
 		return err
 	}
@@ -145,7 +137,7 @@ func (a *api) addFamily(r *http.Request, id string, body object) error {
 			return err
 		}
 		if query.Has("parents_as_list") {
-			body["parents"] = a.wrapped(r, parents)
+			body["parents"] = bodies(r, parents, wrapped)
 		} else {
 			var above object
 			for _, p := range slices.Backward(parents) {
@@ -160,7 +152,7 @@ func (a *api) addFamily(r *http.Request, id string, body object) error {
 			return err
 		}
 		if query.Has("subtree_as_list") {
-			body["subtree"] = a.wrapped(r, below)
+			body["subtree"] = bodies(r, below, wrapped)
 		} else {
 			body["subtree"] = idTree(below, id)
 		}
@@ -168,13 +160,7 @@ func (a *api) addFamily(r *http.Request, id string, body object) error {
 	return nil
 }
 
-func (a *api) wrapped(r *http.Request, projects []Project) []object {
-	all := make([]object, 0, len(projects))
-	for _, p := range projects {
-		all = append(all, object{"project": a.projectBody(r, p)})
-	}
-	return all
-}
+func wrapped(r *http.Request, p Project) object { return object{"project": projectBody(r, p)} }
 
 // idTree nests the ids of the projects below one; nil if there are none.
 func idTree(projects []Project, parent string) object {
@@ -211,5 +197,5 @@ func (a *api) updateProject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"project": a.projectBody(r, p)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"project": projectBody(r, p)})
 }

@@ -24,7 +24,7 @@ func (a *api) roleRoutes() {
 	})
 }
 
-func (a *api) roleBody(r *http.Request, role Role) object {
+func roleBody(r *http.Request, role Role) object {
 	body := object{
 		"id": role.ID, "name": role.Name, "domain_id": nil, "description": nil,
 		"options": withExtra(object{}, role.Options), "links": selfLink(r, "/roles/"+role.ID),
@@ -36,14 +36,6 @@ func (a *api) roleBody(r *http.Request, role Role) object {
 		body["description"] = role.Description
 	}
 	return withExtra(body, role.Extra)
-}
-
-func (a *api) roleBodies(r *http.Request, roles []Role) []object {
-	all := make([]object, 0, len(roles))
-	for _, role := range roles {
-		all = append(all, a.roleBody(r, role))
-	}
-	return all
 }
 
 // applyRole takes the members that may be set and changed.
@@ -61,7 +53,7 @@ func (a *api) listRoles(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "roles", a.roleBodies(r, roles), "name")
+	return writeList(w, r, "roles", bodies(r, roles, roleBody), "name")
 }
 
 func (a *api) createRole(w http.ResponseWriter, r *http.Request) error {
@@ -80,7 +72,7 @@ func (a *api) createRole(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusCreated, object{"role": a.roleBody(r, role)})
+	return httpapi.WriteJSON(w, http.StatusCreated, object{"role": roleBody(r, role)})
 }
 
 func (a *api) showRole(w http.ResponseWriter, r *http.Request) error {
@@ -88,7 +80,7 @@ func (a *api) showRole(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"role": a.roleBody(r, role)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"role": roleBody(r, role)})
 }
 
 func (a *api) updateRole(w http.ResponseWriter, r *http.Request) error {
@@ -105,7 +97,7 @@ func (a *api) updateRole(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"role": a.roleBody(r, role)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"role": roleBody(r, role)})
 }
 
 func roleLink(r *http.Request, role Role) object {

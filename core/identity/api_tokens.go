@@ -208,7 +208,7 @@ func (a *api) authProjects(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "projects", a.projectBodies(r, projects))
+	return writeList(w, r, "projects", bodies(r, projects, projectBody))
 }
 
 func (a *api) authDomains(w http.ResponseWriter, r *http.Request) error {
@@ -216,7 +216,7 @@ func (a *api) authDomains(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "domains", a.domainBodies(r, domains))
+	return writeList(w, r, "domains", bodies(r, domains, renderDomain))
 }
 
 func (a *api) authSystem(w http.ResponseWriter, r *http.Request) error {

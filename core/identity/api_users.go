@@ -20,7 +20,7 @@ func (a *api) userRoutes() {
 	a.handle("GET /v3/users/{user}/groups", "list_groups_for_user", self, a.listUserGroups)
 }
 
-func (a *api) userBody(r *http.Request, u User) object {
+func userBody(r *http.Request, u User) object {
 	body := object{
 		"id": u.ID, "name": u.Name, "domain_id": u.DomainID, "enabled": u.Enabled,
 		"password_expires_at": nil, "options": withExtra(object{}, u.Options), "links": selfLink(r, "/users/"+u.ID),
@@ -29,14 +29,6 @@ func (a *api) userBody(r *http.Request, u User) object {
 		body["default_project_id"] = u.DefaultProjectID
 	}
 	return withExtra(body, u.Extra)
-}
-
-func (a *api) userBodies(r *http.Request, users []User) []object {
-	all := make([]object, 0, len(users))
-	for _, u := range users {
-		all = append(all, a.userBody(r, u))
-	}
-	return all
 }
 
 // applyUser takes the members that may be set and changed.
@@ -61,7 +53,7 @@ func (a *api) listUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "users", a.userBodies(r, users), "name", "domain_id", "enabled")
+	return writeList(w, r, "users", bodies(r, users, userBody), "name", "domain_id", "enabled")
 }
 
 func (a *api) createUser(w http.ResponseWriter, r *http.Request) error {
@@ -85,7 +77,7 @@ func (a *api) createUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusCreated, object{"user": a.userBody(r, u)})
+	return httpapi.WriteJSON(w, http.StatusCreated, object{"user": userBody(r, u)})
 }
 
 func (a *api) showUser(w http.ResponseWriter, r *http.Request) error {
@@ -93,7 +85,7 @@ func (a *api) showUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"user": a.userBody(r, u)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"user": userBody(r, u)})
 }
 
 func (a *api) updateUser(w http.ResponseWriter, r *http.Request) error {
@@ -112,7 +104,7 @@ func (a *api) updateUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, object{"user": a.userBody(r, u)})
+	return httpapi.WriteJSON(w, http.StatusOK, object{"user": userBody(r, u)})
 }
 
 func (a *api) changePassword(w http.ResponseWriter, r *http.Request) error {
@@ -138,7 +130,7 @@ func (a *api) listUserProjects(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "projects", a.projectBodies(r, projects), "name", "domain_id", "enabled")
+	return writeList(w, r, "projects", bodies(r, projects, projectBody), "name", "domain_id", "enabled")
 }
 
 func (a *api) listUserGroups(w http.ResponseWriter, r *http.Request) error {
@@ -150,5 +142,5 @@ func (a *api) listUserGroups(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(w, r, "groups", a.groupBodies(r, groups), "name")
+	return writeList(w, r, "groups", bodies(r, groups, groupBody), "name")
 }
