@@ -3,7 +3,9 @@ package image
 import (
 	"errors"
 	"html"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,15 +29,13 @@ func (s *Service) Handler() http.Handler {
 	a.HandlePublic("GET /{$}", versions(http.StatusMultipleChoices))
 	a.HandlePublic("GET /versions", versions(http.StatusOK))
 	for pattern, methods := range h.routes() {
-		allowed := make([]string, 0, len(methods))
 		for method, handler := range methods {
 			if method != http.MethodGet {
 				handler = writers(handler)
 			}
 			a.Handle(method+" "+pattern, handler)
-			allowed = append(allowed, method)
 		}
-		a.Handle(pattern, notAllowed(allowed))
+		a.Handle(pattern, notAllowed(slices.Sorted(maps.Keys(methods))))
 	}
 	return a
 }

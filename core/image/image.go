@@ -229,9 +229,13 @@ func owns(caller Caller, img Image) bool {
 func (s *Service) own(ctx context.Context, caller Caller, id, action string) (Image, error) {
 	img, err := s.Get(ctx, caller, id)
 	if err == nil && !owns(caller, img) {
-		err = fault.New(fault.Forbidden, "You are not authorized to complete %s action.", action)
+		err = notOwned(action)
 	}
 	return img, err
+}
+
+func notOwned(action string) error {
+	return fault.New(fault.Forbidden, "You are not authorized to complete %s action.", action)
 }
 
 // Delete removes an image and its data. Machines that were made from it keep
@@ -266,7 +270,7 @@ func (s *Service) SetActive(ctx context.Context, caller Caller, id string, activ
 		action, to = "reactivate", Active
 	}
 	if !caller.Admin {
-		return fault.New(fault.Forbidden, "You are not authorized to complete %s action.", action)
+		return notOwned(action)
 	}
 	changed, err := s.store.setStatus(ctx, id, []string{Active, Deactivated}, to, now())
 	if err == nil && !changed {
