@@ -142,3 +142,13 @@ func (c Config) check(ctx context.Context, dir string, p partition) error {
 	}
 	return err
 }
+
+// Occupied reports whether a disk that begins with head, 128 KiB or more of
+// it, has a partition table, or a file system that takes it as a whole.
+func Occupied(head []byte) bool {
+	if kind, err := identifyVolume(bytes.NewReader(head)); err == nil && kind != "" {
+		return true
+	}
+	entries, ok := mbrPartitions(head) // a GPT protects itself by such, too
+	return ok && entries != [4]mbrPartition{}
+}

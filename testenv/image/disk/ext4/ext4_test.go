@@ -23,58 +23,58 @@ import (
 // The reference is e2fsprogs: without its mke2fs and debugfs these tests fail.
 
 // makeFS makes a file system of a tree, then has debugfs change it.
-func makeFS(t testing.TB, tree, options, changes string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "fs")
+func makeFS(tb testing.TB, tree, options, changes string) string {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "fs")
 	args := append(strings.Fields("-q -F "+options), "-d", tree, file, "64M")
-	e2fsprogs(t, "mke2fs", args...)
+	e2fsprogs(tb, "mke2fs", args...)
 	if changes != "" {
-		script := filepath.Join(t.TempDir(), "script")
-		require.NoError(t, os.WriteFile(script, []byte(changes), 0o600))
-		e2fsprogs(t, "debugfs", "-w", "-f", script, file)
+		script := filepath.Join(tb.TempDir(), "script")
+		require.NoError(tb, os.WriteFile(script, []byte(changes), 0o600))
+		e2fsprogs(tb, "debugfs", "-w", "-f", script, file)
 	}
 	return file
 }
 
-func e2fsprogs(t testing.TB, program string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", append([]string{"-c", `PATH=$PATH:/usr/sbin:/sbin; exec "$@"`, "sh", program}, args...)...)
+func e2fsprogs(tb testing.TB, program string, args ...string) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), "/bin/sh", append([]string{"-c", `PATH=$PATH:/usr/sbin:/sbin; exec "$@"`, "sh", program}, args...)...)
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s %v: %s", program, args, out)
+	require.NoError(tb, err, "%s %v: %s", program, args, out)
 }
 
-func open(t testing.TB, file string) *ext4.FS {
-	t.Helper()
+func open(tb testing.TB, file string) *ext4.FS {
+	tb.Helper()
 	f, err := os.Open(file)
-	require.NoError(t, err)
-	t.Cleanup(func() { f.Close() })
-	require.True(t, ext4.Is(f))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { f.Close() })
+	require.True(tb, ext4.Is(f))
 	fs, err := ext4.Open(f)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return fs
 }
 
-func lookup(t testing.TB, fs *ext4.FS, name string) *ext4.Inode {
-	t.Helper()
+func lookup(tb testing.TB, fs *ext4.FS, name string) *ext4.Inode {
+	tb.Helper()
 	i, err := fs.Lookup(name)
-	require.NoError(t, err, name)
-	require.NotNil(t, i, name)
+	require.NoError(tb, err, name)
+	require.NotNil(tb, i, name)
 	return i
 }
 
-func read(t testing.TB, i *ext4.Inode) []byte {
-	t.Helper()
+func read(tb testing.TB, i *ext4.Inode) []byte {
+	tb.Helper()
 	r, err := i.Content()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b, err := io.ReadAll(r)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
-func write(t testing.TB, dir, name string, content []byte) {
-	t.Helper()
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o644))
+func write(tb testing.TB, dir, name string, content []byte) {
+	tb.Helper()
+	require.NoError(tb, os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o755))
+	require.NoError(tb, os.WriteFile(filepath.Join(dir, name), content, 0o644))
 }
 
 func noise(n int) []byte {
@@ -166,25 +166,25 @@ func writeSparse(t *testing.T, file string, content []byte) {
 }
 
 // walk returns all files by their paths.
-func walk(t testing.TB, fs *ext4.FS) map[string]*ext4.Inode {
-	t.Helper()
+func walk(tb testing.TB, fs *ext4.FS) map[string]*ext4.Inode {
+	tb.Helper()
 	found := make(map[string]*ext4.Inode)
 	var below func(dir string, i *ext4.Inode)
 	below = func(dir string, i *ext4.Inode) {
 		entries, err := i.ReadDir()
-		require.NoError(t, err, dir)
+		require.NoError(tb, err, dir)
 		for _, e := range entries {
 			i, err := fs.Inode(e.Inode)
-			require.NoError(t, err, e.Name)
+			require.NoError(tb, err, e.Name)
 			name := path.Join(dir, e.Name)
-			require.NotContains(t, found, name)
+			require.NotContains(tb, found, name)
 			found[name] = i
 			if i.Type() == ext4.TypeDirectory {
 				below(name, i)
 			}
 		}
 	}
-	below("", lookup(t, fs, "/"))
+	below("", lookup(tb, fs, "/"))
 	return found
 }
 
