@@ -184,17 +184,24 @@ func TestAnImageGetsItsDataOnce(t *testing.T) {
 	assert.Equal(t, "first", string(data))
 }
 
-func TestASecondUploadCannotBeginWhileOneRuns(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	id := queued(t, s)
-	read, write := io.Pipe()
-	done := make(chan error)
-	go func() { done <- s.Upload(context.Background(), alpha, id, read) }()
-	_, err := write.Write([]byte("first"))
+// begun is an upload of which "first" has arrived: it ends when the writer is
+// closed, with the error on done.
+func begun(t *testing.T, s *image.Service, id string) (write io.WriteCloser, done <-chan error) {
+	t.Helper()
+	read, writer := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Upload(context.Background(), alpha, id, read) }()
+	_, err := writer.Write([]byte("first"))
 	require.NoError(t, err)
+	return writer, ended
+}
 
-	err = s.Upload(t.Context(), alpha, id, strings.NewReader("second"))
+func TestASecondUploadCannotBeginWhileOneRuns(t *testing.T) {
+	s := open(t, t.TempDir())
+	id := queued(t, s)
+	write, done := begun(t, s, id)
+
+	err := s.Upload(t.Context(), alpha, id, strings.NewReader("second"))
 	assert.Equal(t, fault.Conflict, fault.KindOf(err), "%v", err)
 	_, err = s.Update(t.Context(), alpha, id, []image.Change{{Op: image.Replace, Name: "disk_format", Value: []byte(`"qcow2"`)}})
 	assert.Equal(t, fault.Forbidden, fault.KindOf(err), "%v", err)
@@ -210,14 +217,10 @@ func TestAnImageDeletedInMidUploadLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	id := queued(t, s)
-	read, write := io.Pipe()
-	done := make(chan error)
-	go func() { done <- s.Upload(context.Background(), alpha, id, read) }()
-	_, err := write.Write([]byte("first"))
-	require.NoError(t, err)
+	write, done := begun(t, s, id)
 	require.NoError(t, s.Delete(t.Context(), alpha, id))
 	require.NoError(t, write.Close())
-	err = <-done
+	err := <-done
 	assert.Equal(t, fault.Gone, fault.KindOf(err), "%v", err)
 	requireNoFiles(t, dir)
 }

@@ -224,26 +224,33 @@ func TestAVolumeWhoseImageCannotBeReadFails(t *testing.T) {
 	c.requireNoFiles(t)
 }
 
+// idle is a service with a raw image that holds data. It does nothing until it
+// is run.
+func idle(t *testing.T, data string) cloud {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "raw")
+	require.NoError(t, os.WriteFile(image, []byte(data), 0o600))
+	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: httpapitest.Callers}
+	withImage("raw", image)(&config)
+	service, err := volume.New(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, service.Close()) })
+	return cloud{Service: service, dir: config.Dir}
+}
+
 // What a volume keeps of its image is for its user to change, at any time: it
 // must not decide how the image is read.
 func TestAVolumeIsMadeWhateverItsUserSaysOfItsImage(t *testing.T) {
-	image := filepath.Join(t.TempDir(), "raw")
-	require.NoError(t, os.WriteFile(image, []byte("boot"), 0o600))
-	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: httpapitest.Callers}
-	withImage("raw", image)(&config)
-	s, err := volume.New(t.Context(), config)
-	require.NoError(t, err)
-	defer s.Close()
-	c := cloud{Service: s, dir: config.Dir}
+	c := idle(t, "boot")
 	for _, said := range []string{"", "qcow2", "none at all"} {
-		v, err := s.Create(t.Context(), alpha, volume.Volume{SizeGB: 1, ImageID: imageID})
+		v, err := c.Create(t.Context(), alpha, volume.Volume{SizeGB: 1, ImageID: imageID})
 		require.NoError(t, err)
-		_, err = s.Update(t.Context(), alpha, v.ID, func(v *volume.Volume) error {
+		_, err = c.Update(t.Context(), alpha, v.ID, func(v *volume.Volume) error {
 			v.ImageMetadata["disk_format"] = said
 			return nil
 		})
 		require.NoError(t, err)
-		stop := run(s)
+		stop := run(c.Service)
 		require.Eventually(t, func() bool { return c.status(t, v.ID) == volume.Available }, waiting, poll, said)
 		stop()
 		assert.Equal(t, "boot", string(read(t, c.file(v.ID), 4)), said)
@@ -253,18 +260,11 @@ func TestAVolumeIsMadeWhateverItsUserSaysOfItsImage(t *testing.T) {
 // The volume's file is a link to /dev/full, which is what a full disk is to a
 // program.
 func TestAVolumeThatDoesNotFitOnTheDiskFails(t *testing.T) {
-	image := filepath.Join(t.TempDir(), "raw")
-	require.NoError(t, os.WriteFile(image, []byte("data"), 0o600))
-	config := volume.Config{Dir: t.TempDir(), Log: discard, Tokens: httpapitest.Callers}
-	withImage("raw", image)(&config)
-	s, err := volume.New(t.Context(), config)
-	require.NoError(t, err)
-	defer s.Close()
-	c := cloud{Service: s, dir: config.Dir}
-	v, err := s.Create(t.Context(), alpha, volume.Volume{SizeGB: 1, ImageID: imageID})
+	c := idle(t, "data")
+	v, err := c.Create(t.Context(), alpha, volume.Volume{SizeGB: 1, ImageID: imageID})
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink("/dev/full", c.file(v.ID)))
-	defer run(s)()
+	defer run(c.Service)()
 	require.Eventually(t, func() bool { return c.status(t, v.ID) == volume.Failed }, waiting, poll)
 	c.requireNoFiles(t)
 }
