@@ -46,8 +46,10 @@ e2e: setup-test build tools ## end-to-end tests: real clients, real VMs
 	go test -tags e2e -count 1 -p 1 -timeout 25m -run '$(RUN)' ./core/compute/qemu ./review/web ./tools/gatehouse/e2e
 
 .PHONY: bench
-bench: ## benchmarks of the hot paths
-	go test -run '^$$' -bench . -benchmem ./...
+bench: setup-test build tools ## benchmarks: machines against their bar, then the hot paths
+	@scripts/fetch-kernel.sh
+	go test -tags e2e -count 1 -timeout 25m -run '^$$' -bench '$(RUN)' -benchtime 1x ./tools/gatehouse/e2e
+	go test -run '^$$' -bench '$(RUN)' -benchmem ./...
 
 .PHONY: setup setup-test tools
 setup:

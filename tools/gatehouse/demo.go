@@ -62,8 +62,11 @@ func demo(ctx context.Context, g *global, build imageFlags, out io.Writer) (err 
 		}
 	}()
 	d.say("cloud, review server and gate are up")
-	if err := buildImage(ctx, build, s.cloudsFile(), d.say); err != nil {
+	if err := buildAndRegister(ctx, build, defaultRecipe, s.cloudsFile(), d.say); err != nil {
 		return fmt.Errorf("test image: %w", err)
+	}
+	if err := compareForks(ctx, s.cloudsFile(), d.say); err != nil {
+		return fmt.Errorf("compare a machine that is booted with forked ones: %w", err)
 	}
 	if err := d.tell(ctx, s); err != nil {
 		return fmt.Errorf("%w\nthe log is %s", err, log.Name())

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/core/identity"
 	"github.com/gatehouse-dev/gatehouse/gate"
 	"github.com/gatehouse-dev/gatehouse/gate/gerrit"
+	"github.com/gatehouse-dev/gatehouse/testenv/network"
 	"github.com/gatehouse-dev/gatehouse/testenv/node"
 )
 
@@ -53,8 +56,12 @@ func (s *system) startGate(ctx context.Context, o options, listener net.Listener
 	if err != nil {
 		return err
 	}
+	offers, err := s.networks(ctx, o.Network)
+	if err != nil {
+		return err
+	}
 	g, err := gate.New(ctx, gate.Config{
-		Dir: dir, Log: s.log, Source: source, Nodes: gate.FromCloud(machines), Labels: names,
+		Dir: dir, Log: s.log, Source: source, Nodes: gate.FromCloud(machines), Labels: names, Networks: offers,
 		PublicURL: func() string { return s.gateURL }, MaxNodes: o.Nodes,
 		Verify: func(ctx context.Context, name, password string) (bool, error) {
 			_, admin, err := users.Verify(ctx, name, password)
@@ -83,6 +90,30 @@ func (s *system) startGate(ctx context.Context, o options, listener net.Listener
 		func(ctx context.Context) error { return serve(ctx, listener, withHealth(g.Handler(), s.registry)) },
 	)
 	return nil
+}
+
+// networks are what jobs may ask to reach.
+func (s *system) networks(ctx context.Context, n jobNetwork) (*network.Offers, error) {
+	return network.New(network.Config{Full: n.Full, Go: s.goProxy(ctx), Proxies: n.Proxies, Log: s.log})
+}
+
+// goProxy is the Go module proxy over this host's module cache; nil if the
+// host has no Go.
+func (s *system) goProxy(ctx context.Context) *network.GoProxy {
+	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOMODCACHE", "GOPROXY", "GONOPROXY")
+	cmd.Dir = s.data // outside of any module
+	out, err := cmd.Output()
+	var env struct{ GOMODCACHE, GOPROXY, GONOPROXY string }
+	if err == nil {
+		err = json.Unmarshal(out, &env)
+	}
+	if err != nil {
+		s.log.InfoContext(ctx, "no Go on this host: jobs have no module proxy", "err", err)
+		return nil
+	}
+	return &network.GoProxy{
+		Cache: filepath.Join(env.GOMODCACHE, "cache", "download"), Upstream: env.GOPROXY, Private: env.GONOPROXY,
+	}
 }
 
 // instanceName reads the gate's name from file, or makes one: by it the gate

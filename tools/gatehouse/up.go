@@ -14,6 +14,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-dev/gatehouse/testenv/network"
 )
 
 // options is the configuration of a Gatehouse: DATA/gatehouse.yaml, then the
@@ -40,6 +42,14 @@ type options struct {
 	// Labels are the machines that jobs may ask for, by name, in addition to
 	// those of defaults. The empty name is used by jobs that ask for none.
 	Labels map[string]label `yaml:"labels"`
+	// Network is what jobs may declare, besides "none" and "go".
+	Network jobNetwork `yaml:"network"`
+}
+
+// jobNetwork is what the machines of jobs may be handed.
+type jobNetwork struct {
+	Full    bool                     `yaml:"full"` // outgoing access
+	Proxies map[string]network.Proxy `yaml:"proxies"`
 }
 
 // label is a kind of test machine, in Zuul's sense: an image and a flavor.
@@ -104,6 +114,9 @@ func (o *options) check(file string) error {
 		if l.Image == "" || l.Flavor == "" {
 			return fmt.Errorf("%s: label %q needs an image and a flavor", file, name)
 		}
+	}
+	if _, err := network.New(network.Config{Proxies: o.Network.Proxies}); err != nil {
+		return fmt.Errorf("%s: network: %w", file, err)
 	}
 	for key, text := range map[string]string{"review_url": o.ReviewURL, "gate_url": o.GateURL} {
 		if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {

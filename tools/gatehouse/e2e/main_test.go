@@ -56,6 +56,9 @@ func runAll(m *testing.M) (code int, err error) {
 	}
 	// Servers outlive gatehouse: those of a test that failed are still there.
 	defer func() { err = errors.Join(err, killMachines(data), os.RemoveAll(data)) }()
+	if err := os.WriteFile(filepath.Join(data, "gatehouse.yaml"), []byte("network: {full: true}\n"), 0o600); err != nil {
+		return 0, err
+	}
 	shared, err = up(data)
 	if err != nil {
 		return 0, err
