@@ -74,7 +74,7 @@ func (n *Node) offer(ctx context.Context, services []network.Service, env map[st
 		n.tasks.Go(func() {
 			_ = server.Serve(port) // until the node is closed
 		})
-		n.cleanup = append(n.cleanup, func() { server.Close() })
+		n.cleanup = append(n.cleanup, func() { _ = server.Close() }) // nothing is left to be told
 		maps.Copy(env, s.Env(port.address))
 	}
 	return nil

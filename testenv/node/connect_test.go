@@ -57,7 +57,7 @@ func TestServicesAppearAtTheMachinesLoopbackUntilItIsClosed(t *testing.T) {
 	}
 	require.NoError(t, n.Close(t.Context()))
 	assert.True(t, closed)
-	_, err = http.Get(env["ONE"])
+	_, err = net.Dial("tcp", strings.TrimPrefix(env["ONE"], "http://"))
 	require.Error(t, err)
 }
 
@@ -196,6 +196,7 @@ func makeQuery(payload []byte) []byte {
 }
 
 func TestAnEndedContextEndsAConnect(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	c.sshd = func(conn net.Conn, config *ssh.ServerConfig) {
 		_, _, _, err := ssh.NewServerConn(conn, config) // and never answers

@@ -122,11 +122,10 @@ func carry(offered ssh.NewChannel, p *port) error {
 	if err != nil {
 		return errors.Join(err, offered.Reject(ssh.ResourceShortage, "no sockets"))
 	}
-	defer ours.Close()
+	defer ours.Close() //nolint:errcheck // what is lost now, nobody waits for
 	channel, requests, err := offered.Accept()
 	if err != nil {
-		theirs.Close()
-		return err
+		return errors.Join(err, theirs.Close())
 	}
 	p.deliver(theirs)
 	released := make(chan struct{})
@@ -155,26 +154,24 @@ func socketPair() (a, b *net.UnixConn, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var conns [2]*net.UnixConn
-	for i, fd := range fds {
-		file := os.NewFile(uintptr(fd), "forwarded") //nolint:gosec // a descriptor is not negative
-		conn, failed := net.FileConn(file)           // duplicates it
-		file.Close()
-		if failed != nil {
-			err = failed
-			continue
-		}
-		conns[i] = conn.(*net.UnixConn) //nolint:forcetypeassert // it was made as one
-	}
-	if err != nil {
-		for _, c := range conns {
-			if c != nil {
-				c.Close()
-			}
-		}
+	a, err = unixConn(fds[0])
+	b, failed := unixConn(fds[1])
+	if err = errors.Join(err, failed); err != nil {
+		_, _ = a.Close(), b.Close() // one that was not made cannot be closed
 		return nil, nil, err
 	}
-	return conns[0], conns[1], nil
+	return a, b, nil
+}
+
+// unixConn takes a descriptor over.
+func unixConn(fd int) (*net.UnixConn, error) {
+	file := os.NewFile(uintptr(fd), "forwarded")
+	defer file.Close()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil //nolint:forcetypeassert // it was made as one
 }
 
 // port is a net.Listener for a port of a machine.

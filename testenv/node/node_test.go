@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,9 +43,8 @@ type cloud struct {
 	fault    string // if set, servers fail with it
 	console  string
 	sshd     func(net.Conn, *ssh.ServerConfig) // answers instead of the agent
-	creates  int                               // requests to make a server
-	lookUps  int
-	gone     string // an image id that the cloud does not know any more
+	lookUps  int                               // questions for images and flavors
+	image    string                            // the id of image debian
 }
 
 type server struct {
@@ -61,7 +61,7 @@ func newCloud(t *testing.T) *cloud {
 	t.Helper()
 	hostKey, err := agent.NewHostKey()
 	require.NoError(t, err)
-	c := &cloud{t: t, hostKey: hostKey, keys: map[string]string{}, servers: map[string]*server{}}
+	c := &cloud{t: t, hostKey: hostKey, keys: map[string]string{}, servers: map[string]*server{}, image: "image-id"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v3/auth/tokens", c.token)
 	mux.HandleFunc("GET /compute/{$}", answer(map[string]any{"version": map[string]any{
@@ -76,9 +76,12 @@ func newCloud(t *testing.T) *cloud {
 	mux.HandleFunc("POST /compute/os-keypairs", c.createKeypair)
 	mux.HandleFunc("DELETE /compute/os-keypairs/{name}", c.deleteKeypair)
 	mux.HandleFunc("GET /image/v2/images", func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.lookUps++
 		list := []any{}
 		if r.FormValue("name") == "debian" {
-			list = append(list, map[string]any{"id": "image-id", "name": "debian", "status": "active"})
+			list = append(list, map[string]any{"id": c.image, "name": "debian", "status": "active"})
 		}
 		write(w, http.StatusOK, map[string]any{"images": list})
 	})
@@ -163,10 +166,13 @@ func (c *cloud) createServer(w http.ResponseWriter, r *http.Request) {
 		} `json:"server"`
 	}
 	assert.NoError(c.t, json.NewDecoder(r.Body).Decode(&body))
-	assert.Equal(c.t, "image-id", body.Server.Image)
 	assert.Equal(c.t, "flavor-id", body.Server.Flavor)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if body.Server.Image != c.image {
+		write(w, http.StatusBadRequest, map[string]any{"badRequest": map[string]any{"code": 400, "message": "Can not find requested image"}})
+		return
+	}
 	if c.refusals > 0 {
 		c.refusals--
 		write(w, http.StatusForbidden, map[string]any{"forbidden": map[string]any{"code": 403, "message": "Quota exceeded for instances"}})
@@ -189,7 +195,7 @@ func (c *cloud) createServer(w http.ResponseWriter, r *http.Request) {
 func (s *server) boot(c *cloud, key string) {
 	public, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key))
 	assert.NoError(c.t, err)
-	host := fmt.Sprintf("127.91.%d.%d", os.Getpid()>>8&255, os.Getpid()&255)
+	host := fmt.Sprintf("127.%d.%d.%d", 91+(hosts.Add(1)&31), os.Getpid()>>8&255, os.Getpid()&255)
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(testPort)))
 	if !assert.NoError(c.t, err) {
 		return
@@ -213,6 +219,9 @@ func (s *server) boot(c *cloud, key string) {
 }
 
 const testPort = 22022
+
+// hosts counts the addresses given out, as tests run at the same time.
+var hosts atomic.Int32
 
 func (c *cloud) listServers(w http.ResponseWriter, _ *http.Request) {
 	c.mu.Lock()
@@ -426,6 +435,21 @@ func TestASweepTakesOnlyThisGatesServersThatNobodyNeeds(t *testing.T) {
 	require.NoError(t, c.provider(t).Sweep(t.Context(), func(build string) bool { return build == "running" }))
 	assert.Equal(t, 3, c.count())
 	assert.NotContains(t, c.servers, "leaked")
+}
+
+func TestABurstOfLaunchesLooksItsImageUpOnce(t *testing.T) {
+	c := newCloud(t)
+	p := c.provider(t)
+	for range 3 {
+		n := launch(t, p)
+		require.NoError(t, n.Close(t.Context()))
+	}
+	assert.Equal(t, 1, c.lookUps)
+	c.mu.Lock()
+	c.image = "rebuilt" // and the old one is gone
+	c.mu.Unlock()
+	launch(t, p)
+	assert.Equal(t, 2, c.lookUps)
 }
 
 func TestTheKeypairGoesWithItsProvider(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -161,10 +160,4 @@ func openForwarded(client ssh.Conn, host string, port uint32) (ssh.Channel, <-ch
 		Origin     string
 		OriginPort uint32
 	}{host, port, "127.0.0.1", 1}))
-}
-
-func portOf(address string) uint32 {
-	_, text, _ := net.SplitHostPort(address)
-	n, _ := strconv.ParseUint(text, 10, 16)
-	return uint32(n)
 }
