@@ -10,6 +10,7 @@ import (
 // the last ones. The guest decides what comes, so all of it is bounded.
 type console struct {
 	tell    func(line string)
+	ended   bool // what comes is dropped
 	partial []byte
 	lines   []string
 }
@@ -23,6 +24,9 @@ const (
 // Write takes what came. It never fails.
 func (c *console) Write(p []byte) (int, error) {
 	for _, b := range p {
+		if c.ended {
+			break
+		}
 		if b == '\n' || b == '\r' {
 			c.end()
 			continue
@@ -41,10 +45,10 @@ func (c *console) end() {
 	if line == "" {
 		return
 	}
-	c.tell(line)
 	if c.lines = append(c.lines, line); len(c.lines) > keptRows {
 		c.lines = c.lines[1:]
 	}
+	c.tell(line)
 }
 
 // last returns the last n lines, an unfinished one included: a question waits

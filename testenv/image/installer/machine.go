@@ -22,14 +22,16 @@ func (c Config) boot(ctx context.Context, dir, disk string) error {
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	screen := &console{tell: func(line string) {
+	screen := &console{}
+	screen.tell = func(line string) {
 		if strings.Contains(line, "Kernel panic - not syncing") {
 			fail(ErrPanic)
+			screen.ended = true // registers would follow, and hide the reason
 		}
 		if c.Progress != nil {
 			c.Progress(line)
 		}
-	}}
+	}
 	cmd := c.command(ctx, c.QEMU, c.arguments(dir, disk)...)
 	cmd.Stdout, cmd.Stderr = screen, screen
 	err := cmd.Run()
@@ -55,9 +57,9 @@ func (c Config) arguments(dir, disk string) []string {
 		"-machine", "pc,usb=off,vmport=off,hpet=off,accel=" + c.Accel, "-cpu", "max",
 		"-smp", strconv.Itoa(c.VCPUs), "-m", strconv.Itoa(c.MemoryMB), "-rtc", "base=utc",
 		"-kernel", filepath.Join(dir, kernelFile), "-initrd", filepath.Join(dir, ramdiskFile), "-append", c.CommandLine,
-		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file=" + escape(disk),
+		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file.driver=file,file.filename=" + escape(disk),
 		"-device", "virtio-blk-pci,drive=disk",
-		"-drive", "if=none,id=iso,format=raw,readonly=on,file=" + escape(c.ISO),
+		"-drive", "if=none,id=iso,format=raw,readonly=on,file.driver=file,file.filename=" + escape(c.ISO),
 		"-device", "ide-cd,drive=iso",
 		"-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=",
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",

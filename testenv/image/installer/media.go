@@ -61,7 +61,7 @@ func copyOut(iso *iso9660.FileSystem, name, to string) error {
 	defer w.Close()
 	n, err := io.Copy(w, io.LimitReader(from, maxBoot+1))
 	if err == nil && (n == 0 || n > maxBoot) {
-		err = fmt.Errorf("of %d bytes or more", n)
+		err = errors.New("it is empty, or too big for a kernel or ramdisk")
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

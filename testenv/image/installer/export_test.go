@@ -1,0 +1,4 @@
+package installer
+
+// WriteArchive makes the tests' ramdisks.
+var WriteArchive = writeArchive
