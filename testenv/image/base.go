@@ -1,98 +1,174 @@
 package image
 
 import (
-	"archive/tar"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
-	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/gatehouse-dev/gatehouse/testenv/image/disk"
+	"github.com/gatehouse-dev/gatehouse/testenv/image/oci"
 )
 
-// makeBase installs the distribution, with a kernel, into a tar archive.
-func (b *build) makeBase(ctx context.Context, to string) error {
-	args := []string{
-		"--variant=minbase", "--format=tar",
-		"--include=" + strings.Join(b.recipe.Packages, ","),
-		// The script itself: a namespace's root may not reach our files.
-		fmt.Sprintf("--customize-hook=set -- \"$1\" '%s'\n%s", b.recipe.Kernel, baseStage),
-		"--aptopt=Acquire::Retries \"3\"",
-		"--dpkgopt=force-unsafe-io", // a build that is cut off starts anew
+// sourceKey names the base system that is asked for. Packages and references
+// may bring other content another day; files of the host are named by theirs.
+func (b *build) sourceKey() (string, error) {
+	r := b.recipe
+	asked := []any{r.Debian, r.OCI, r.Disk, r.Installer}
+	if r.Debian != nil {
+		asked = append(asked, r.Packages)
 	}
-	for _, pattern := range b.recipe.Exclude {
-		args = append(args, "--dpkgopt=path-exclude="+pattern)
+	var files []string
+	switch {
+	case r.OCI != nil && r.OCI.Archive != "":
+		files = append(files, r.OCI.Archive)
+	case r.OCI != nil && r.OCI.Layout != "":
+		files = append(files, filepath.Join(r.OCI.Layout, "index.json")) // names the rest by content
+	case r.Disk != nil && r.Disk.File != "":
+		files = append(files, r.Disk.File)
+	case r.Installer != nil:
+		if r.Installer.ISO.File != "" {
+			files = append(files, r.Installer.ISO.File)
+		}
+		for _, file := range r.Installer.Inject {
+			files = append(files, file)
+		}
 	}
-	args = append(args, b.recipe.Suite, to)
-	sources, err := hostSources(b.recipe.Suite)
+	for _, file := range unique(files) {
+		sum, err := fingerprint(b.recipe.path(file))
+		if err != nil {
+			return "", err
+		}
+		asked = append(asked, sum)
+	}
+	text, err := json.Marshal(asked)
+	return digest("base 1", string(text)), err
+}
+
+// fetchBase writes the base system as a tar archive.
+func (b *build) fetchBase(ctx context.Context, w io.Writer) (fetched, error) {
+	switch r := b.recipe; {
+	case r.Debian != nil:
+		return b.fetchDebian(ctx, w)
+	case r.OCI != nil:
+		return b.fetchOCI(ctx, w)
+	case r.Disk != nil:
+		file, done, err := b.diskFile(ctx, *r.Disk)
+		if err != nil {
+			return fetched{}, err
+		}
+		defer done()
+		return fetched{Origin: r.Disk.File + r.Disk.URL}, b.fetchDisk(ctx, file, w)
+	default:
+		return b.fetchInstalled(ctx, w)
+	}
+}
+
+func (b *build) fetchOCI(ctx context.Context, w io.Writer) (fetched, error) {
+	dir, err := os.MkdirTemp(b.config.TempDir, "gatehouse-oci-*")
 	if err != nil {
-		return err
+		return fetched{}, err
 	}
-	if sources != "" {
-		args = append(args, "-")
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	o := b.recipe.OCI
+	var image v1.Image
+	switch {
+	case o.Reference != "":
+		image, err = oci.Pull(ctx, o.Reference)
+	case o.Archive != "":
+		image, err = oci.Archive(b.recipe.path(o.Archive), dir)
+	default:
+		image, err = oci.Layout(b.recipe.path(o.Layout))
 	}
-	cmd := b.command(ctx, "mmdebstrap", args...)
-	cmd.Env = append(cmd.Env, "TMPDIR="+b.config.TempDir)
-	cmd.Stdin = strings.NewReader(sources)
-	return b.run(cmd, func(line string) (string, bool) {
-		text, ok := strings.CutPrefix(line, "I: ")
-		return text, ok && strings.HasSuffix(text, "...")
+	origin := o.Reference + o.Archive + o.Layout
+	if err != nil {
+		return fetched{}, fmt.Errorf("container image %s: %w", origin, err)
+	}
+	digest, err := oci.Digest(image)
+	if err != nil {
+		return fetched{}, fmt.Errorf("container image %s: %w", origin, err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return fetched{}, fmt.Errorf("container image %s: %w", origin, err)
+	}
+	if user, dir := config.Config.User, config.Config.WorkingDir; user != "" || dir != "" {
+		b.say("  its user %q and directory %q are not heeded: %s logs in at home", user, dir, b.recipe.User.Name)
+	}
+	err = filtered(w, time.Time{}, func(w io.Writer) error { return oci.Flatten(image, w) })
+	if err != nil {
+		err = fmt.Errorf("container image %s: %w", origin, err)
+	}
+	return fetched{Origin: origin + " (" + digest + ")", Environment: config.Config.Env}, err
+}
+
+func (b *build) fetchDisk(ctx context.Context, file string, w io.Writer) error {
+	return filtered(w, time.Time{}, func(w io.Writer) error {
+		return disk.Extract(ctx, disk.Config{
+			TempDir: b.config.TempDir, Environment: b.config.Environment, Progress: b.step,
+		}, file, w)
 	})
 }
 
-// errFound ends the walk of an archive.
-var errFound = errors.New("found")
+// step tells of a part of a step.
+func (b *build) step(text string) { b.say("  %s", text) }
 
-// eachFile calls do for every regular file of a tar archive whose path starts
-// with one of the prefixes.
-func eachFile(archive string, prefixes []string, do func(name string, r io.Reader) error) error {
-	f, err := os.Open(archive)
+// diskFile returns the file of a disk image, downloaded if need be, and what
+// is to be called once it was read.
+func (b *build) diskFile(ctx context.Context, d Disk) (file string, done func(), err error) {
+	if d.File != "" {
+		file = b.recipe.path(d.File)
+		sum := ""
+		if d.SHA256 != "" {
+			sum, err = fingerprint(file)
+		}
+		if err == nil && sum != d.SHA256 {
+			err = fmt.Errorf("%s has SHA-256 %s, not %s", file, sum, d.SHA256)
+		}
+		return file, func() {}, err
+	}
+	f, err := os.CreateTemp(b.config.TempDir, "gatehouse-download-*")
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	defer f.Close()
-	files := tar.NewReader(f)
-	for {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", archive, err)
-		}
-		name := path.Clean(h.Name)
-		wanted := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
-		if !wanted || h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if err := do(name, files); errors.Is(err, errFound) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	done = func() { os.Remove(f.Name()) } //nolint:errcheck // a temporary file
+	if err := b.download(ctx, d, f); err != nil {
+		done()
+		return "", nil, fmt.Errorf("download %s: %w", d.URL, err)
 	}
+	return f.Name(), done, nil
 }
 
-// makeKernel takes the kernel out of the base system.
-func (b *build) makeKernel(_ context.Context, to string) error {
-	found := false
-	err := eachFile(b.baseTar(), []string{"boot/vmlinuz-"}, func(_ string, r io.Reader) error {
-		found = true
-		f, err := os.Create(to)
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(f, r); err != nil {
-			f.Close()
-			return err
-		}
-		return errors.Join(f.Close(), errFound)
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("%s holds no kernel", filepath.Base(b.baseTar()))
+func (b *build) download(ctx context.Context, d Disk, f *os.File) error {
+	b.say("  download %s", d.URL)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL, nil)
+	if err != nil {
+		return err
 	}
-	return err
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(f, sum), resp.Body); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != d.SHA256 {
+		return fmt.Errorf("it has SHA-256 %s, not %s", got, d.SHA256)
+	}
+	return nil
 }

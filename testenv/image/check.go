@@ -5,32 +5,39 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/diskfs/go-diskfs/backend/file"
-	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/gatehouse-dev/gatehouse/core/metadata"
 	"github.com/gatehouse-dev/gatehouse/testenv/agent"
 )
 
-// bootTime is how long a new image may take from power-on to a login.
-const bootTime = 2 * time.Minute
+// How long a new image may take from power-on to a login, with our agent and
+// with another init.
+const (
+	agentBootTime = 2 * time.Minute
+	initBootTime  = 10 * time.Minute
+	loginTime     = 20 * time.Second // of one try
+)
 
 // check boots an image once, as the cloud will, and logs in.
 func (b *build) check(ctx context.Context, a Artefacts) error {
 	b.say("boot it …")
+	bootTime := agentBootTime
+	if !a.Forks {
+		bootTime = initBootTime
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("it did not answer within %s", bootTime))
 	defer cancel()
-	dir, err := os.MkdirTemp(b.config.Dir, "check-*")
+	dir, err := os.MkdirTemp(b.dir, "check-*")
 	if err != nil {
 		return err
 	}
@@ -41,11 +48,16 @@ func (b *build) check(ctx context.Context, a Artefacts) error {
 	}
 	defer m.powerOff()
 	began := time.Now()
-	if err := m.awaitReady(ctx); err != nil {
-		return fmt.Errorf("%w; its console:\n%s", err, m.console.last(30))
+	if a.Forks {
+		if err := m.awaitReady(ctx); err != nil {
+			return fmt.Errorf("%w; its console:\n%s", err, m.console.last(30))
+		}
+		b.say("  ready after %.1f s", time.Since(began).Seconds())
+		err = m.logIn(ctx, a.User, b.proofOfWork())
+	} else {
+		err = m.awaitLogIn(ctx, a.User, b.proofOfWork())
 	}
-	b.say("  ready after %.1f s", time.Since(began).Seconds())
-	if err := m.logIn(ctx, a.User); err != nil {
+	if err != nil {
 		return fmt.Errorf("log in: %w; its console:\n%s", err, m.console.last(30))
 	}
 	b.say("  logged in after %.1f s", time.Since(began).Seconds())
@@ -71,9 +83,13 @@ func (b *build) powerOn(ctx context.Context, a Artefacts, dir string) (*machine,
 	if m.key, err = ssh.NewSignerFromSigner(private); err != nil {
 		return nil, err
 	}
-	drive := filepath.Join(dir, "config.iso")
-	if err := writeConfigDrive(dir, drive, m.key.PublicKey()); err != nil {
-		return nil, fmt.Errorf("config drive: %w", err)
+	config, err := drive(dir, m.key.PublicKey())
+	if err != nil {
+		return nil, err
+	}
+	configFile := filepath.Join(dir, "config.iso")
+	if err := os.WriteFile(configFile, config, 0o600); err != nil {
+		return nil, err
 	}
 	overlay := filepath.Join(dir, "root.qcow2")
 	if err := b.run(b.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", a.Root, "-F", "qcow2", overlay), nil); err != nil {
@@ -83,7 +99,7 @@ func (b *build) powerOn(ctx context.Context, a Artefacts, dir string) (*machine,
 		return nil, err
 	}
 	ctx, m.stop = context.WithCancel(ctx)
-	cmd := b.command(ctx, b.config.QEMU, machineArgs(a, overlay, drive, m.address)...)
+	cmd := b.command(ctx, b.config.QEMU, machineArgs(a, overlay, configFile, m.address)...)
 	m.console = &tail{tell: func(line string) {
 		if line == agent.Ready {
 			close(m.ready)
@@ -109,7 +125,7 @@ func machineArgs(a Artefacts, root, drive, address string) []string {
 		"-drive", "if=none,id=config,format=raw,readonly=on,file=" + escape(drive),
 		"-device", "virtio-blk-pci,drive=config",
 		"-netdev", "user,id=net,restrict=on,hostfwd=tcp:" + address + "-:22",
-		"-device", "virtio-net-pci,netdev=net,romfile=",
+		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + hardwareAddress,
 		"-device", "virtio-rng-pci",
 		"-serial", "stdio",
 	}
@@ -148,8 +164,46 @@ func (m *machine) awaitReady(ctx context.Context) error {
 // errOff says that a machine went off by itself.
 var errOff = errors.New("before it was ready")
 
-// logIn proves that the user can log in and is allowed to become root.
-func (m *machine) logIn(ctx context.Context, user string) error {
+// proofOfWork is a command that what every job needs is there, and that the
+// user may become root if sudo is there or the recipe wants it.
+func (b *build) proofOfWork() string {
+	need := "sh tar env cat"
+	sudo := "if command -v sudo; then sudo -n true; fi"
+	switch wanted := b.recipe.User.Sudo; {
+	case wanted == nil:
+	case *wanted:
+		sudo = "sudo -n true"
+	default:
+		sudo = "true"
+	}
+	return `set -e; test -w "$HOME"; for program in ` + need + "; do command -v $program; done; " + sudo
+}
+
+// awaitLogIn tries to log in until it succeeds.
+func (m *machine) awaitLogIn(ctx context.Context, user, command string) error {
+	ticks := time.NewTicker(2 * time.Second)
+	defer ticks.Stop()
+	for {
+		// QEMU takes the connection, whether or not the machine does.
+		try, cancel := context.WithTimeout(ctx, loginTime)
+		err := m.logIn(try, user, command)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ticks.C:
+		case exit := <-m.exited:
+			m.exited <- exit // for powerOff
+			return errors.Join(exit, errOff)
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// logIn proves that the user can log in and run a command.
+func (m *machine) logIn(ctx context.Context, user, command string) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.address)
 	if err != nil {
 		return err
@@ -170,49 +224,21 @@ func (m *machine) logIn(ctx context.Context, user string) error {
 	if err != nil {
 		return err
 	}
-	out, err := session.CombinedOutput("sudo -n true")
+	out, err := session.CombinedOutput(command)
 	if err != nil {
-		return fmt.Errorf("sudo: %w: %s", err, bytes.TrimSpace(out))
+		return fmt.Errorf("%s: %w: %s", command, err, bytes.TrimSpace(out))
 	}
 	return nil
 }
 
-// writeConfigDrive makes a config drive with one key.
-func writeConfigDrive(dir, to string, key ssh.PublicKey) error {
-	metadata, err := json.Marshal(map[string]any{
-		"uuid":        "00000000-0000-0000-0000-000000000000",
-		"hostname":    "check",
-		"public_keys": map[string]string{"check": string(ssh.MarshalAuthorizedKey(key))},
+// drive is a config drive like the cloud's, with one key.
+func drive(dir string, key ssh.PublicKey) ([]byte, error) {
+	return metadata.ConfigDrive(dir, metadata.Instance{
+		ID: "00000000-0000-0000-0000-000000000000", Name: "check", Hostname: "check",
+		Keys: []metadata.Key{{Name: "check", Type: "ssh", Data: string(ssh.MarshalAuthorizedKey(key))}},
+		MAC:  hardwareAddress, PortID: "check", Address: netip.AddrFrom4([4]byte{10, 0, 2, 15}),
 	})
-	if err != nil {
-		return err
-	}
-	work := filepath.Join(dir, "drive")
-	latest := filepath.Join(work, "openstack", "latest")
-	if err := os.MkdirAll(latest, 0o750); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(latest, "meta_data.json"), metadata, 0o600); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	const size, block = 1 << 20, 2048
-	iso, err := iso9660.Create(file.New(f, false), size, 0, block, work)
-	if err != nil {
-		return err
-	}
-	err = iso.Finalize(iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: "config-2"})
-	if err != nil {
-		return err
-	}
-	// A drive hands out whole sectors.
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	return f.Truncate((end + block - 1) / block * block)
 }
+
+// hardwareAddress is QEMU's usual one.
+const hardwareAddress = "52:54:00:12:34:56"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,10 +12,10 @@ import (
 
 // download fetches a module into a module cache of its own, so that the image
 // gets what it needs and no more.
-func (b *build) download(ctx context.Context, m WarmModule, dir string) (downloaded, error) {
+func (b *build) downloadModule(ctx context.Context, m WarmModule, dir string) (downloaded, error) {
 	d := downloaded{WarmModule: m}
 	run := func(in, cache, proxy string, args ...string) ([]byte, error) {
-		cmd := b.command(ctx, filepath.Join(b.config.Inputs["GOROOT"], "bin", "go"), args...)
+		cmd := b.command(ctx, filepath.Join(b.config.Inputs[GoToolchain], "bin", "go"), args...)
 		cmd.Dir = in
 		cmd.Env = append(cmd.Env, "GOMODCACHE="+cache, "GOPROXY="+proxy, "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off")
 		return b.output(cmd)
@@ -47,7 +48,7 @@ func (b *build) download(ctx context.Context, m WarmModule, dir string) (downloa
 
 // hostModules returns the host's GOMODCACHE and GOPROXY.
 func (b *build) hostModules(ctx context.Context) (cache, proxy string, err error) {
-	cmd := b.command(ctx, filepath.Join(b.config.Inputs["GOROOT"], "bin", "go"), "env", "GOMODCACHE", "GOPROXY")
+	cmd := b.command(ctx, filepath.Join(b.config.Inputs[GoToolchain], "bin", "go"), "env", "GOMODCACHE", "GOPROXY")
 	cmd.Dir = "/"
 	text, err := b.output(cmd)
 	if err != nil {
@@ -58,4 +59,40 @@ func (b *build) hostModules(ctx context.Context) (cache, proxy string, err error
 		return "", "", errors.New("go env: too short an answer")
 	}
 	return lines[0], lines[1], nil
+}
+
+// downloaded is a module to warm up, on the host: its tree, and the part of
+// the module cache that it needs.
+type downloaded struct {
+	WarmModule
+	dir, cache string
+}
+
+// downloadModules fetches the recipe's modules and what they need, out of the
+// host's module cache if it has them.
+func (b *build) downloadModules(ctx context.Context) ([]downloaded, func(), error) {
+	dir, err := os.MkdirTemp(b.config.TempDir, "gatehouse-modules-*")
+	if err != nil {
+		return nil, nil, err
+	}
+	forget := func() {
+		// The module cache is read-only, down to its directories.
+		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error { // best effort
+			if err == nil && info.IsDir() {
+				return os.Chmod(path, 0o700) //nolint:gosec // a directory
+			}
+			return err
+		})
+		os.RemoveAll(dir) //nolint:errcheck // best effort
+	}
+	var modules []downloaded
+	for _, m := range b.recipe.Warm.Modules {
+		d, err := b.downloadModule(ctx, m, dir)
+		if err != nil {
+			forget()
+			return nil, nil, fmt.Errorf("download %s@%s: %w", m.Module, m.Version, err)
+		}
+		modules = append(modules, d)
+	}
+	return modules, forget, nil
 }

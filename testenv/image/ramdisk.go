@@ -4,31 +4,38 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/testenv/agent"
+	"github.com/gatehouse-dev/gatehouse/testenv/image/kernel"
 )
+
+// standardModules are what machines of the cloud need: their devices, the file
+// systems of the root disk and the config drive, the power button, the
+// gate's tunnel. Kernels have some of them built in or not at all.
+var standardModules = Modules{
+	Early: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "isofs", "virtio_net"},
+	Late:  []string{"button", "evdev", "virtio_rng", "crc32c_intel", "tun"},
+}
 
 // makeRamdisk makes the initramfs: the agent as init, and kernel modules. It
 // is not compressed: unpacking it would take the guest longer than reading it.
 func (b *build) makeRamdisk(_ context.Context, to string) error {
-	modules, err := readModules(b.baseTar())
+	k, err := kernel.Open(b.kernelTar())
 	if err != nil {
 		return err
 	}
-	early, err := modules.order(b.recipe.Modules.Early)
+	defer k.Close() //nolint:errcheck // only read
+	early, err := modules(k, standardModules.Early, b.recipe.Modules.Early)
 	if err != nil {
 		return err
 	}
-	late, err := modules.order(b.recipe.Modules.Late)
+	late, err := modules(k, standardModules.Late, b.recipe.Modules.Late)
 	if err != nil {
 		return err
 	}
-	late = slices.DeleteFunc(late, func(m string) bool { return slices.Contains(early, m) })
+	late = slices.DeleteFunc(late, func(m kernel.Module) bool { return holds(early, m) })
 
 	f, err := os.Create(to)
 	if err != nil {
@@ -39,7 +46,7 @@ func (b *build) makeRamdisk(_ context.Context, to string) error {
 	w.Character("/dev/console", 0o600, 5, 1)
 	w.Copy("/init", 0o755, b.config.Agent)
 	for _, m := range slices.Concat(early, late) {
-		w.File("/"+m, 0o644, modules.content[m])
+		w.File("/"+m.Path, 0o644, m.Content)
 	}
 	w.File(agent.EarlyModules, 0o644, moduleList(early))
 	w.File(agent.LateModules, 0o644, moduleList(late))
@@ -49,92 +56,33 @@ func (b *build) makeRamdisk(_ context.Context, to string) error {
 	return f.Close()
 }
 
-func moduleList(modules []string) []byte {
+// modules returns those of the standard modules that a kernel has, and all
+// that the recipe wants.
+func modules(k *kernel.Kernel, standard, wanted []string) ([]kernel.Module, error) {
+	found, err := k.Modules(standard, true)
+	if err != nil {
+		return nil, err
+	}
+	more, err := k.Modules(wanted, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range more {
+		if !holds(found, m) {
+			found = append(found, m)
+		}
+	}
+	return found, nil
+}
+
+func holds(modules []kernel.Module, m kernel.Module) bool {
+	return slices.ContainsFunc(modules, func(other kernel.Module) bool { return other.Path == m.Path })
+}
+
+func moduleList(modules []kernel.Module) []byte {
 	var list bytes.Buffer
 	for _, m := range modules {
-		fmt.Fprintf(&list, "/%s\n", m)
+		fmt.Fprintf(&list, "/%s\n", m.Path)
 	}
 	return list.Bytes()
-}
-
-// kernelModules are a kernel's modules: their content and what each needs, by
-// their paths in the root file system.
-type kernelModules struct {
-	content map[string][]byte
-	needs   map[string][]string // as modules.dep(5): the last one is loaded first
-	builtin map[string]bool     // by name
-}
-
-func readModules(archive string) (kernelModules, error) {
-	m := kernelModules{make(map[string][]byte), make(map[string][]string), make(map[string]bool)}
-	err := eachFile(archive, []string{"lib/modules/", "usr/lib/modules/"}, func(file string, r io.Reader) error {
-		base := path.Base(file)
-		if base != "modules.dep" && base != "modules.builtin" && !strings.HasSuffix(base, ".ko") {
-			return nil
-		}
-		content, err := io.ReadAll(r)
-		if err != nil {
-			return err
-		}
-		switch base {
-		case "modules.dep":
-			return m.readNeeds(path.Dir(file), content)
-		case "modules.builtin":
-			return eachLine(bytes.NewReader(content), func(line string) { m.builtin[moduleName(line)] = true })
-		default:
-			m.content[file] = content
-			return nil
-		}
-	})
-	return m, err
-}
-
-func (m kernelModules) readNeeds(dir string, dep []byte) error {
-	return eachLine(bytes.NewReader(dep), func(line string) {
-		file, needs, _ := strings.Cut(line, ":")
-		var paths []string
-		for need := range strings.FieldsSeq(needs) {
-			paths = append(paths, path.Join(dir, need))
-		}
-		m.needs[path.Join(dir, file)] = paths
-	})
-}
-
-// order returns the named modules with all they need, each after its needs.
-// Modules that are built into the kernel are left out.
-func (m kernelModules) order(names []string) ([]string, error) {
-	var ordered []string
-	add := func(file string) {
-		if !slices.Contains(ordered, file) {
-			ordered = append(ordered, file)
-		}
-	}
-	for _, name := range names {
-		if m.builtin[moduleName(name)] {
-			continue
-		}
-		file, ok := m.find(name)
-		if !ok {
-			return nil, fmt.Errorf("the kernel has no module %s", name)
-		}
-		for _, need := range slices.Backward(m.needs[file]) {
-			add(need)
-		}
-		add(file)
-	}
-	return ordered, nil
-}
-
-func (m kernelModules) find(name string) (string, bool) {
-	for file := range m.needs {
-		if moduleName(file) == moduleName(name) {
-			return file, true
-		}
-	}
-	return "", false
-}
-
-// moduleName is a module's name as the kernel knows it: - and _ are one.
-func moduleName(file string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(path.Base(file), ".ko"), "-", "_")
 }

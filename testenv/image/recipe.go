@@ -1,56 +1,110 @@
 // Package image builds test images: a kernel, an initramfs whose init is
-// testenv/agent, and an ext4 root disk with a distribution and warm caches, as
-// a recipe says, and registers them in an OpenStack image service.
+// testenv/agent, and an ext4 root disk, as a recipe says, and registers them
+// in an OpenStack image service.
+//
+// A build is one pipeline. The base system comes as a tar archive from Debian
+// packages, a container image, a disk image or an installer; the root stage
+// adds packages, files, users and warm caches and makes the root disk of it;
+// the kernel, a distribution's or the base system's own, is unpacked, and its
+// modules go into the initramfs together with the agent. Each step's result is
+// kept as a layer, by a hash of all that went into it.
 //
 // Nothing in a build needs privileges of its own: without root it runs in a
 // user namespace (mmdebstrap's, which needs newuidmap and a range in
-// /etc/subuid). What was built is kept by a hash of all that went into it, in
-// three layers: base system, root disk, initramfs.
+// /etc/subuid).
 package image
 
-import (
-	"bytes"
-	"embed"
-	"errors"
-	"fmt"
-	"path"
-	"regexp"
-
-	"github.com/goccy/go-yaml"
-)
-
-//go:embed recipes/*.yaml
-var recipes embed.FS
-
-// Recipe says what a test image holds. See recipes/go.yaml for an example with
-// explanations.
+// Recipe says what a test image holds. docs/images.md explains the keys.
 type Recipe struct {
-	Name        string            `yaml:"name"`  // of the image in the image service
-	Suite       string            `yaml:"suite"` // of Debian
-	Kernel      string            `yaml:"kernel"`
-	Packages    []string          `yaml:"packages"`
-	Exclude     []string          `yaml:"exclude"` // path patterns that dpkg does not unpack
-	User        User              `yaml:"user"`
-	Modules     KernelModules     `yaml:"modules"`
-	Environment map[string]string `yaml:"environment"`
-	Copy        []Copy            `yaml:"copy"`
-	Warm        Warm              `yaml:"warm"`
+	Name string `yaml:"name"` // of the image in the image service
+
+	// Where the base system comes from; one is given.
+	Debian    *Debian    `yaml:"debian"`
+	OCI       *OCI       `yaml:"oci"`
+	Disk      *Disk      `yaml:"disk"`
+	Installer *Installer `yaml:"installer"`
+
+	Kernel      *Kernel           `yaml:"kernel"`
+	Modules     Modules           `yaml:"modules"`      // beyond those that each machine needs
 	CommandLine string            `yaml:"command-line"` // of the kernel
-	DiskMB      int               `yaml:"disk-mb"`      // size of the root disk, in MiB
+	Init        string            `yaml:"init"`         // "agent", or a program of the root disk
+	Packages    []string          `yaml:"packages"`     // installed by the base system's package manager
+	Environment map[string]string `yaml:"environment"`  // of logins
+	User        User              `yaml:"user"`         // who runs jobs
+	Users       []User            `yaml:"users"`        // others
+	Files       []File            `yaml:"files"`
+	Copy        []Copy            `yaml:"copy"`
+	Scripts     []string          `yaml:"scripts"` // run by root when the image is built
+	Warm        Warm              `yaml:"warm"`
+	Template    []string          `yaml:"template"` // run by the user when a template of the machine is made
+	DiskMB      int               `yaml:"disk-mb"`  // size of the root disk, in MiB
 
-	text []byte
+	text []byte // as it was written
+	dir  string // relative paths start here
 }
 
-// User is who runs jobs. He may do everything by sudo.
+// Debian is a base system made of Debian's packages, with those of the recipe.
+type Debian struct {
+	Suite   string   `yaml:"suite"`
+	Exclude []string `yaml:"exclude"` // path patterns that dpkg does not unpack
+}
+
+// OCI is a container image. One of the three is given.
+type OCI struct {
+	Reference string `yaml:"reference"` // in a registry
+	Archive   string `yaml:"archive"`   // tar file: of docker save, or an OCI image layout
+	Layout    string `yaml:"layout"`    // directory: an OCI image layout
+}
+
+// Disk is a disk image with an installed system.
+type Disk struct {
+	File   string `yaml:"file"`
+	URL    string `yaml:"url"`    // if there is no file
+	SHA256 string `yaml:"sha256"` // of the file; needed with a URL
+}
+
+// Installer is an installer's ISO image, run unattended in a machine.
+type Installer struct {
+	ISO         Disk              `yaml:"iso"`
+	Kernel      string            `yaml:"kernel"`  // path in the ISO image
+	Ramdisk     string            `yaml:"ramdisk"` // path in the ISO image
+	CommandLine string            `yaml:"command-line"`
+	Inject      map[string]string `yaml:"inject"`    // files put into the ramdisk: path there to file here
+	DiskMB      int               `yaml:"disk-mb"`   // to install on
+	MemoryMB    int               `yaml:"memory-mb"` // of the machine
+	Minutes     int               `yaml:"minutes"`   // that it may take
+	Network     bool              `yaml:"network"`   // it may fetch what it installs
+}
+
+// Kernel is a kernel of Debian's, or the base system's own.
+type Kernel struct {
+	Package string `yaml:"package"`
+	Suite   string `yaml:"suite"`
+	Own     bool   `yaml:"own"`
+}
+
+// User is an account of the image.
 type User struct {
-	Name string `yaml:"name"`
-	UID  int    `yaml:"uid"` // also his group's id
+	Name  string   `yaml:"name"`
+	UID   int      `yaml:"uid"`   // also the group's; the next free one if 0
+	Shell string   `yaml:"shell"` // bash or sh, whichever is there, if empty
+	Sudo  *bool    `yaml:"sudo"`  // nil: the user who runs jobs may, if sudo is there
+	Keys  []string `yaml:"keys"`  // ssh public keys; the agent heeds only the config drive's
 }
 
-// KernelModules names kernel modules without their path and suffix.
-type KernelModules struct {
-	Early []string `yaml:"early"`
-	Late  []string `yaml:"late"`
+// Modules names kernel modules without their path and suffix.
+type Modules struct {
+	Early []string `yaml:"early"` // loaded before the root disk is mounted
+	Late  []string `yaml:"late"`  // loaded when ssh is served
+}
+
+// File is a file of the image, or with From, possibly a tree.
+type File struct {
+	Path    string `yaml:"path"`
+	Content string `yaml:"content"`
+	From    string `yaml:"from"`  // file or tree of the host, instead of Content
+	Mode    Mode   `yaml:"mode"`  // default: 0644 or what From has
+	Owner   string `yaml:"owner"` // user[:group], names or numbers; default: root
 }
 
 // Copy puts a file or tree of the host into the image, owned by root.
@@ -75,49 +129,23 @@ type WarmModule struct {
 	Project string `yaml:"project"` // its tree is put at HOME/src/PROJECT
 }
 
-// Named returns the built-in recipe of a name, such as "go".
-func Named(name string) (Recipe, error) {
-	text, err := recipes.ReadFile(path.Join("recipes", name+".yaml"))
-	if err != nil {
-		return Recipe{}, fmt.Errorf("no recipe %q", name)
-	}
-	return Parse(text)
-}
+// Agent is the init that makes machines of an image forkable.
+const Agent = "agent"
 
-// Parse reads a recipe. Unknown keys are errors.
-func Parse(text []byte) (Recipe, error) {
-	r := Recipe{text: bytes.Clone(text)}
-	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {
-		return r, fmt.Errorf("recipe: %w", err)
-	}
-	return r, r.check()
-}
+// Text returns the recipe as it was written.
+func (r Recipe) Text() []byte { return r.text }
 
-// word is what may stand in a shell command and in a file name as it is.
-var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
-
-func (r Recipe) check() error {
-	var wrong []error
-	words := append([]string{r.Name, r.Suite, r.Kernel, r.User.Name}, r.Packages...)
-	words = append(append(words, r.Modules.Early...), r.Modules.Late...)
-	for _, m := range r.Warm.Modules {
-		words = append(words, m.Project)
-	}
-	for _, w := range words {
-		if !word.MatchString(w) {
-			wrong = append(wrong, fmt.Errorf("recipe: %q is not a name", w))
-		}
-	}
+// Inputs lists the names in Config.Inputs that the recipe needs.
+func (r Recipe) Inputs() []string {
+	var names []string
 	for _, c := range r.Copy {
-		if !path.IsAbs(c.To) {
-			wrong = append(wrong, fmt.Errorf("recipe: copy of %s: %q is not an absolute path", c.From, c.To))
-		}
+		names = append(names, c.From)
 	}
-	if r.DiskMB < 64 {
-		wrong = append(wrong, fmt.Errorf("recipe: a disk of %d MB holds no system", r.DiskMB))
+	if len(r.Warm.Modules) > 0 {
+		names = append(names, GoToolchain)
 	}
-	if r.User.UID < 1 {
-		wrong = append(wrong, errors.New("recipe: the user has no uid"))
-	}
-	return errors.Join(wrong...)
+	return unique(names)
 }
+
+// GoToolchain is the input that recipes with Go modules to warm up need.
+const GoToolchain = "GOROOT"

@@ -12,6 +12,10 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 )
 
+// ForkProperty is the image property that asks for servers to be forked from
+// a template; see docs/cloud.md.
+const ForkProperty = "gatehouse_fork"
+
 // hashProperty is the image property that says from what an image was built.
 const hashProperty = "gatehouse_recipe"
 
@@ -23,6 +27,10 @@ const hashProperty = "gatehouse_recipe"
 // An image of the same name and content that is there already is taken. One
 // of other content is replaced: once the new one can be used, the old ones are
 // deleted, or renamed while servers keep the service from deleting them.
+//
+// The image service gets copies, so that a later Build, which removes the
+// artefacts, disturbs neither it nor its servers. One that does so before
+// Register has opened them makes it fail.
 func Register(ctx context.Context, c *gophercloud.ServiceClient, a Artefacts) (string, error) {
 	id, err := register(ctx, c, a)
 	if err != nil {
@@ -51,57 +59,70 @@ func register(ctx context.Context, c *gophercloud.ServiceClient, a Artefacts) (s
 
 // upload makes the three images; none of them remains if one fails.
 func upload(ctx context.Context, c *gophercloud.ServiceClient, a Artefacts) (root string, err error) {
-	var made []string
+	// All at once, for the next build of this image removes them.
+	files, closeAll, err := openAll(a.Kernel, a.Ramdisk, a.Root)
+	if err != nil {
+		return "", fmt.Errorf("the artefacts are not there, perhaps since another build has replaced them: %w", err)
+	}
+	defer closeAll()
+	u := uploader{client: c, hash: a.Hash}
 	defer func() {
-		if err == nil {
-			return
-		}
-		for _, id := range made {
-			err = errors.Join(err, images.Delete(context.WithoutCancel(ctx), c, id).ExtractErr())
+		if err != nil {
+			err = errors.Join(err, u.undo(context.WithoutCancel(ctx)))
 		}
 	}()
-	add := func(file string, o images.CreateOpts) (string, error) {
-		public := images.ImageVisibilityPublic
-		o.Visibility = &public
-		if o.Properties == nil {
-			o.Properties = make(map[string]string)
-		}
-		o.Properties[hashProperty] = a.Hash
-		image, err := images.Create(ctx, c, o).Extract()
-		if err != nil {
-			return "", fmt.Errorf("create %s: %w", o.Name, err)
-		}
-		made = append(made, image.ID)
-		return image.ID, uploadFile(ctx, c, image.ID, file)
-	}
-	kernel, err := add(a.Kernel, images.CreateOpts{Name: a.Name + "-kernel", ContainerFormat: "aki", DiskFormat: "aki"})
+	kernel, err := u.add(ctx, files[0], images.CreateOpts{Name: a.Name + "-kernel", ContainerFormat: "aki", DiskFormat: "aki"})
 	if err != nil {
 		return "", err
 	}
-	ramdisk, err := add(a.Ramdisk, images.CreateOpts{Name: a.Name + "-ramdisk", ContainerFormat: "ari", DiskFormat: "ari"})
+	ramdisk, err := u.add(ctx, files[1], images.CreateOpts{Name: a.Name + "-ramdisk", ContainerFormat: "ari", DiskFormat: "ari"})
 	if err != nil {
 		return "", err
 	}
-	return add(a.Root, images.CreateOpts{
+	properties := map[string]string{
+		"kernel_id": kernel, "ramdisk_id": ramdisk, "os_command_line": a.CommandLine,
+		"os_type": "linux", "os_admin_user": a.User, "hw_disk_bus": "virtio",
+	}
+	if a.Forks {
+		properties[ForkProperty] = "true"
+	}
+	return u.add(ctx, files[2], images.CreateOpts{
 		Name: a.Name, ContainerFormat: "bare", DiskFormat: "qcow2",
-		MinDisk: (a.DiskMB + 1023) / 1024,
-		Properties: map[string]string{
-			"kernel_id": kernel, "ramdisk_id": ramdisk, "os_command_line": a.CommandLine,
-			"os_type": "linux", "os_admin_user": a.User, "hw_disk_bus": "virtio",
-		},
+		MinDisk: (a.DiskMB + 1023) / 1024, Properties: properties,
 	})
 }
 
-func uploadFile(ctx context.Context, c *gophercloud.ServiceClient, id, file string) error {
-	f, err := os.Open(file)
+// uploader makes images and remembers them.
+type uploader struct {
+	client *gophercloud.ServiceClient
+	hash   string
+	made   []string
+}
+
+func (u *uploader) add(ctx context.Context, content *os.File, o images.CreateOpts) (string, error) {
+	public := images.ImageVisibilityPublic
+	o.Visibility = &public
+	if o.Properties == nil {
+		o.Properties = make(map[string]string)
+	}
+	o.Properties[hashProperty] = u.hash
+	image, err := images.Create(ctx, u.client, o).Extract()
 	if err != nil {
-		return err
+		return "", fmt.Errorf("create %s: %w", o.Name, err)
 	}
-	defer f.Close()
-	if err := imagedata.Upload(ctx, c, id, f).ExtractErr(); err != nil {
-		return fmt.Errorf("upload %s: %w", file, err)
+	u.made = append(u.made, image.ID)
+	if err := imagedata.Upload(ctx, u.client, image.ID, content).ExtractErr(); err != nil {
+		return "", fmt.Errorf("upload %s: %w", content.Name(), err)
 	}
-	return nil
+	return image.ID, nil
+}
+
+func (u *uploader) undo(ctx context.Context) error {
+	var failed []error
+	for _, id := range u.made {
+		failed = append(failed, images.Delete(ctx, u.client, id).ExtractErr())
+	}
+	return errors.Join(failed...)
 }
 
 // named lists the images of a name.

@@ -2,14 +2,22 @@ package image
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/testenv/image/inodes"
 )
+
+// rootStage is the part of a build that needs to be root, of a namespace at
+// least.
+//
+//go:embed stages/root.sh
+var rootStage string
 
 // makeRoot lays out the root file system, warms its caches and makes a disk
 // of it.
@@ -32,92 +40,125 @@ func (b *build) makeRoot(ctx context.Context, to string) error {
 	if err := b.layOut(ctx, raw, modules); err != nil {
 		return err
 	}
+	if err := inodes.SettleTimes(raw); err != nil {
+		return err
+	}
 	b.say("  pack the disk")
-	// A third of the size, and zstd unpacks faster than a guest reads.
-	return b.run(b.command(ctx, "qemu-img", "convert", "-c", "-W", "-m", "4", "-o", "compression_type=zstd",
+	// A third of the size, and zstd unpacks faster than a guest reads. The
+	// blocks are written in order, so that the same disk gives the same file.
+	return b.run(b.command(ctx, "qemu-img", "convert", "-c", "-m", "4", "-o", "compression_type=zstd",
 		"-f", "raw", "-O", "qcow2", raw.Name(), to), nil)
 }
 
-// layOut runs the root stage, feeding it what is added to the base system.
+// layOut runs the root stage. It reads the base system and the kernel's
+// modules from files; what is added to them is written once it has told what
+// users and programs there are.
 func (b *build) layOut(ctx context.Context, disk *os.File, modules []downloaded) error {
-	base, err := os.Open(b.baseTar())
+	files, closeAll, err := openAll(b.baseTar, b.modulesTar())
 	if err != nil {
 		return err
 	}
-	defer base.Close()
-	cmd := b.asRoot(ctx, "/bin/sh", "-c", rootStage, "root.sh", b.config.TempDir,
-		b.recipe.User.Name, fmt.Sprint(b.recipe.User.UID), fmt.Sprint(b.recipe.DiskMB))
-	cmd.ExtraFiles = []*os.File{disk, base}
+	defer closeAll()
+	account, accountWriter, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer account.Close()
+	dir, err := os.MkdirTemp(b.config.TempDir, "gatehouse-image-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(dir)                         //nolint:errcheck // the stage has emptied it
+	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // for a namespace's root
+		return err
+	}
+	cmd := b.asRoot(ctx, "/bin/sh", "-c", rootStage, "root.sh")
+	cmd.Env = append(append(cmd.Env, "STAGE_DIR="+dir), b.stageSettings()...)
+	cmd.ExtraFiles = append([]*os.File{disk}, append(files, accountWriter)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
+		accountWriter.Close()
 		return err
 	}
 	fed := make(chan error, 1)
-	go func() { fed <- errors.Join(b.writeAdditions(stdin, modules), stdin.Close()) }()
-	err = b.run(cmd, func(line string) (string, bool) { return strings.CutPrefix(line, "## ") })
-	if feedErr := <-fed; err == nil {
-		err = feedErr
+	go func() { fed <- errors.Join(b.feed(account, stdin, modules), stdin.Close()) }()
+	err = b.runWith(cmd, func() { accountWriter.Close() }, func(line string) (string, bool) { return strings.CutPrefix(line, "## ") })
+	if feedErr := <-fed; feedErr != nil && !errors.Is(feedErr, errNoAccount) {
+		err = errors.Join(feedErr, err)
 	}
 	return err
 }
 
-// additions is where the root stage finds its script and the user's files.
-const additions = "usr/lib/gatehouse"
+// errNoAccount says that the root stage ended before it told of the system.
+var errNoAccount = errors.New("the root stage did not come to tell of the system")
 
-func (b *build) writeAdditions(w io.Writer, modules []downloaded) error {
-	t := newTree(w)
-	for _, c := range b.recipe.Copy {
-		t.Copy(b.config.Inputs[c.From], strings.TrimPrefix(c.To, "/"), c.Exclude)
-	}
-	home := path.Join(additions, "home")
-	t.Directory(home)
-	for _, m := range modules {
-		t.Copy(m.dir, path.Join(home, "src", m.Project), nil)
-		t.Copy(m.cache, path.Join(home, "go/pkg/mod/cache/download"), []string{"*.lock", "list"})
-	}
-	var environment strings.Builder
-	for _, s := range b.settings() {
-		fmt.Fprintln(&environment, s)
-	}
-	t.File("etc/environment", 0o644, environment.String())
-	t.File(path.Join(additions, "warm.sh"), 0o755, b.warmScript())
-	t.File("usr/local/sbin/reboot", 0o755, "#!/bin/sh\n# The init of a test machine restarts it on SIGTERM.\nexec kill -TERM 1\n")
-	t.File("usr/local/sbin/poweroff", 0o755, "#!/bin/sh\n# The init of a test machine powers it off on SIGUSR2.\nexec kill -USR2 1\n")
-	return t.Close()
-}
-
-// downloaded is a module to warm up, on the host: its tree, and the part of
-// the module cache that it needs.
-type downloaded struct {
-	WarmModule
-	dir, cache string
-}
-
-// downloadModules fetches the recipe's modules and what they need, out of the
-// host's module cache if it has them.
-func (b *build) downloadModules(ctx context.Context) ([]downloaded, func(), error) {
-	dir, err := os.MkdirTemp(b.config.TempDir, "gatehouse-modules-*")
+func (b *build) feed(account io.Reader, to io.Writer, modules []downloaded) error {
+	s, err := readSystem(account)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	forget := func() {
-		// The module cache is read-only, down to its directories.
-		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error { // best effort
-			if err == nil && info.IsDir() {
-				return os.Chmod(path, 0o700) //nolint:gosec // a directory
-			}
-			return err
-		})
-		os.RemoveAll(dir) //nolint:errcheck // best effort
+	return b.writeAdditions(to, s, modules)
+}
+
+// stageSettings are what the root stage needs to know.
+func (b *build) stageSettings() []string {
+	uuid := fmt.Sprintf("%s-%s-%s-%s-%s", b.keys.root[:8], b.keys.root[8:12], b.keys.root[12:16], b.keys.root[16:20], b.keys.root[20:32])
+	packages := b.recipe.Packages
+	if b.recipe.Debian != nil {
+		packages = nil // they are there
 	}
-	var modules []downloaded
-	for _, m := range b.recipe.Warm.Modules {
-		d, err := b.download(ctx, m, dir)
-		if err != nil {
-			forget()
-			return nil, nil, fmt.Errorf("download %s@%s: %w", m.Module, m.Version, err)
+	return []string{
+		"STAGE_SIZE=" + fmt.Sprint(b.recipe.DiskMB),
+		"STAGE_UUID=" + uuid,
+		"STAGE_EPOCH=" + fmt.Sprint(epoch.Unix()),
+		"STAGE_PACKAGES=" + strings.Join(packages, " "),
+		"STAGE_SUDO=" + yes(b.recipe.User.Sudo != nil && *b.recipe.User.Sudo),
+		"STAGE_PROXIES=" + strings.Join(b.proxies(), "\n"),
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+// proxies are the variables by which programs find their way out.
+func (b *build) proxies() []string {
+	var settings []string
+	for _, s := range b.config.Environment {
+		name, _, _ := strings.Cut(s, "=")
+		switch strings.ToLower(name) {
+		case "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy":
+			settings = append(settings, s)
 		}
-		modules = append(modules, d)
 	}
-	return modules, forget, nil
+	return settings
+}
+
+// modulesTar is the archive that has the modules of the kernel's package; the
+// null device if the base system has its own.
+func (b *build) modulesTar() string {
+	if b.recipe.Kernel.Own {
+		return os.DevNull
+	}
+	return b.kernelTar()
+}
+
+func openAll(names ...string) (files []*os.File, closeAll func(), err error) {
+	closeAll = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			closeAll()
+			return nil, nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+		files = append(files, f)
+	}
+	return files, closeAll, nil
 }

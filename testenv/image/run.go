@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -74,7 +73,35 @@ func (b *build) asRoot(ctx context.Context, args ...string) *exec.Cmd {
 // run runs a command, tells what notable makes of the lines that it prints,
 // and quotes its last lines if it fails. A nil notable tells nothing.
 func (b *build) run(cmd *exec.Cmd, notable func(line string) (text string, tell bool)) error {
-	output := &tail{tell: func(line string) {
+	return b.runTo(cmd, nil, notable)
+}
+
+// runWith is run that calls started once the command has its files.
+func (b *build) runWith(cmd *exec.Cmd, started func(), notable func(line string) (text string, tell bool)) error {
+	output := b.listen(notable)
+	cmd.Stdout, cmd.Stderr = output, output
+	err := cmd.Start()
+	started()
+	if err == nil {
+		err = cmd.Wait()
+	}
+	return output.explain(cmd, err)
+}
+
+// runTo is run with what the command prints written to stdout, if that is not
+// nil; only what it says on standard error is told and quoted.
+func (b *build) runTo(cmd *exec.Cmd, stdout io.Writer, notable func(line string) (text string, tell bool)) error {
+	output := b.listen(notable)
+	cmd.Stdout, cmd.Stderr = output, output
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
+	return output.explain(cmd, cmd.Run())
+}
+
+// listen returns a writer that tells what is notable.
+func (b *build) listen(notable func(line string) (text string, tell bool)) *tail {
+	return &tail{tell: func(line string) {
 		if notable == nil {
 			return
 		}
@@ -82,11 +109,14 @@ func (b *build) run(cmd *exec.Cmd, notable func(line string) (text string, tell 
 			b.say("  %s", text)
 		}
 	}}
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, output.last(30))
+}
+
+// explain adds a command's last lines to its error.
+func (t *tail) explain(cmd *exec.Cmd, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, t.last(30))
 }
 
 // output runs a command and returns what it prints.
@@ -136,13 +166,4 @@ func userName(uid int) (string, error) {
 		return "", err
 	}
 	return u.Username, nil
-}
-
-// eachLine calls do for each line of r.
-func eachLine(r io.Reader, do func(line string)) error {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		do(lines.Text())
-	}
-	return lines.Err()
 }

@@ -8,9 +8,24 @@ import (
 	"strings"
 )
 
-// hostSources returns, as lines of sources.list(5), where the host gets the
-// suite and its updates and security fixes from; nothing if it is of another
-// suite. Archives other than Debian's are left out.
+// sourcesOf returns, as lines of sources.list(5), where to get a suite of
+// Debian's and its updates and security fixes from: where the host gets them,
+// or if it is of another suite, from Debian's own archive.
+func sourcesOf(suite string) (string, error) {
+	sources, err := hostSources(suite)
+	if err != nil || sources != "" {
+		return sources, err
+	}
+	const from = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/"
+	sources = from + "debian " + suite + " main\n"
+	if suite != "sid" && suite != "unstable" {
+		sources += from + "debian " + suite + "-updates main\n" + from + "debian-security " + suite + "-security main\n"
+	}
+	return sources, nil
+}
+
+// hostSources returns the host's entries of a suite; nothing if it is of
+// another. Archives other than Debian's are left out.
 func hostSources(suite string) (string, error) {
 	var sources strings.Builder
 	files, err := filepath.Glob("/etc/apt/sources.list.d/*")

@@ -13,19 +13,24 @@ import (
 	"time"
 )
 
-// tree writes a tar archive of files that belong to root. Times are whole
-// seconds, for ext4 as mke2fs writes it keeps no others, and Go's index of
-// its standard library goes by them. Errors stick and are reported by Close.
+// tree writes a tar archive of files for a root file system. All have the same
+// time, and the order is that of the calls, so that the same calls give the
+// same archive. Errors stick and are reported by Close.
 type tree struct {
-	w    *tar.Writer
-	dirs map[string]bool
-	err  error
+	w        *tar.Writer
+	dirs     map[string]bool
+	uid, gid int // the owner of what is added
+	err      error
 }
 
 func newTree(w io.Writer) *tree { return &tree{w: tar.NewWriter(w), dirs: make(map[string]bool)} }
 
-// epoch is the time of files that have none of their own.
+// epoch is the time of files that have none of their own: old enough for Go
+// to index its standard library, whose index goes by the files' times.
 var epoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Own makes a user the owner of what is added next.
+func (t *tree) Own(uid, gid int) { t.uid, t.gid = uid, gid }
 
 // Directory adds a directory, and those above it that are missing.
 func (t *tree) Directory(name string) { t.parents(path.Join(name, "file")) }
@@ -33,7 +38,7 @@ func (t *tree) Directory(name string) { t.parents(path.Join(name, "file")) }
 // File adds a file with the given text, and the directories above it.
 func (t *tree) File(name string, perm fs.FileMode, text string) {
 	t.parents(name)
-	t.header(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: int64(perm.Perm()), Size: int64(len(text)), ModTime: epoch})
+	t.header(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: mode(perm), Size: int64(len(text))})
 	if t.err == nil {
 		_, t.err = io.WriteString(t.w, text)
 	}
@@ -94,8 +99,8 @@ func (t *tree) add(file, name string, info fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	h.Name, h.ModTime = name, info.ModTime().Truncate(time.Second)
-	h.Uid, h.Gid, h.Uname, h.Gname = 0, 0, "", ""
+	h.Name, h.Mode = name, mode(info.Mode())
+	h.Uname, h.Gname = "", ""
 	if info.IsDir() {
 		h.Name += "/"
 		t.dirs[name] = true
@@ -112,17 +117,29 @@ func (t *tree) add(file, name string, info fs.FileInfo) error {
 	return err
 }
 
+// mode is a tar header's form of permissions.
+func mode(m fs.FileMode) int64 {
+	bits := int64(m.Perm())
+	for flag, bit := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&flag != 0 {
+			bits |= bit
+		}
+	}
+	return bits
+}
+
 func (t *tree) parents(name string) {
 	dir := path.Dir(name)
-	if dir == "." || t.dirs[dir] {
+	if dir == "." || dir == "/" || t.dirs[dir] {
 		return
 	}
 	t.parents(dir)
 	t.dirs[dir] = true
-	t.header(&tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: epoch})
+	t.header(&tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755})
 }
 
 func (t *tree) header(h *tar.Header) {
+	h.Uid, h.Gid, h.ModTime, h.AccessTime, h.ChangeTime = t.uid, t.gid, epoch, time.Time{}, time.Time{}
 	if t.err == nil {
 		t.err = t.w.WriteHeader(h)
 	}

@@ -16,11 +16,20 @@ warm() { echo "##   $1: ${2%%"
 "*}"; cd "$HOME/$1"; /bin/sh -e -c "$2"; }
 `
 
-// settings are the recipe's environment, as KEY=VALUE.
+// settings are the environment of logins, as KEY=VALUE in order: a container
+// image's, then the recipe's.
 func (b *build) settings() []string {
+	values := make(map[string]string)
+	for _, s := range b.base.Environment {
+		name, value, _ := strings.Cut(s, "=")
+		if variable.MatchString(name) && name != "HOME" && !strings.ContainsAny(value, "\r\n") {
+			values[name] = value
+		}
+	}
+	maps.Copy(values, b.recipe.Environment)
 	var settings []string
-	for _, name := range slices.Sorted(maps.Keys(b.recipe.Environment)) {
-		settings = append(settings, name+"="+b.recipe.Environment[name])
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		settings = append(settings, name+"="+values[name])
 	}
 	return settings
 }
