@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,11 +53,12 @@ func forwardService(targets []target, log *slog.Logger) Service {
 
 // proxyEnv are the variables that programs read, in both ways to write them.
 func proxyEnv(address string) map[string]string {
-	env := map[string]string{"http_proxy": "http://" + address, "https_proxy": "http://" + address, "no_proxy": "localhost,127.0.0.1,::1"}
-	for name, value := range map[string]string{"HTTP_PROXY": env["http_proxy"], "HTTPS_PROXY": env["https_proxy"], "NO_PROXY": env["no_proxy"]} {
-		env[name] = value
+	const local = "localhost,127.0.0.1,::1"
+	url := "http://" + address
+	return map[string]string{
+		"http_proxy": url, "https_proxy": url, "no_proxy": local,
+		"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": local,
 	}
-	return env
 }
 
 func (p *forwardProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -92,8 +94,14 @@ func (p *forwardProxy) connect(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.WriteString(guest, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return // the machine is gone
 	}
-	// A client may have sent more than its request: it is read already.
-	relay(r.Context(), readAhead{guest, buffered.Reader}, host.(stream), tunnelIdle) //nolint:forcetypeassert // a TCP connection is one
+	// A client may have sent more than its request: it is read already. What
+	// follows is read past net/http, which takes an end of input for the end
+	// of the request.
+	ahead, err := buffered.Peek(buffered.Reader.Buffered())
+	if err != nil {
+		return // the machine is gone
+	}
+	relay(r.Context(), readAhead{guest, io.MultiReader(bytes.NewReader(ahead), guest)}, host.(stream), tunnelIdle) //nolint:forcetypeassert // a TCP connection is one
 }
 
 // readAhead is a stream of which some bytes have been read.

@@ -26,7 +26,7 @@ func (c moduleCache) open(m moduleRequest) (io.ReadSeekCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // it was only read
 	if m.kind == "@latest" {
 		return c.latest(root, m)
 	}

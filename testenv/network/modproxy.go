@@ -131,7 +131,7 @@ var contentTypes = map[string]string{
 // (https://go.dev/design/25530-sumdb#proxying-a-checksum-database).
 func (p *moduleProxy) sumdb(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/")
-	err := error(errNotFound)
+	err := errNotFound
 	if path.Clean(r.URL.Path) == r.URL.Path && module.CheckFilePath(name) == nil {
 		err = p.ask(w, r, name)
 	}

@@ -97,6 +97,11 @@ func (o *Offers) Names() []string {
 // Full reports whether a job may ask for full outgoing access.
 func (o *Offers) Full() bool { return o != nil && o.config.Full }
 
+// Has reports whether a job may ask for a network by this name.
+func (o *Offers) Has(name string) bool {
+	return name == Full && o.Full() || slices.Contains(o.Names(), name)
+}
+
 // Access is what one machine is handed. The zero value is nothing.
 type Access struct {
 	Services []Service
@@ -124,16 +129,16 @@ type Service struct {
 }
 
 // Access makes what a machine gets whose job asks for names. They may be
-// empty, or Full alone. It reports ErrNotOffered.
+// empty; Full covers all others. It reports ErrNotOffered.
 func (o *Offers) Access(names []string) (Access, error) {
 	var a Access
 	var targets []target
 	for _, name := range names {
 		switch {
-		case name == Full && o.Full() && len(names) == 1:
-			return o.fullAccess(), nil
-		case !slices.Contains(o.Names(), name):
+		case !o.Has(name):
 			return Access{}, fmt.Errorf("network %q: %w", name, ErrNotOffered)
+		case name == Full:
+			return o.fullAccess(), nil
 		case name == Go:
 			a.Services = append(a.Services, o.goService(""))
 		default:

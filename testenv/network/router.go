@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
@@ -109,6 +110,9 @@ func (r *Router) Serve(ctx context.Context, link Link) error {
 	}
 	return fmt.Errorf("the machine's link: %w", err)
 }
+
+// The stack tells the standard error of packets that machines should not send.
+func init() { log.SetLevel(log.Warning) }
 
 // newStack makes a network stack that takes every packet for its own.
 func newStack() (*stack.Stack, *channel.Endpoint, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -50,7 +51,7 @@ func newGuest(t *testing.T) *guest {
 	require.Nil(t, s.AddProtocolAddress(1, tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: address}, stack.AddressProperties{}))
 	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: 1}})
 	g := &guest{stack: s, nic: nic}
-	g.ctx, g.end = context.WithCancel(t.Context())
+	g.ctx, g.end = context.WithCancel(context.Background())
 	t.Cleanup(func() { nic.Close(); s.Destroy() })
 	return g
 }
@@ -123,7 +124,6 @@ func routed(t *testing.T, w *world, resolvers ...string) *guest {
 
 func serve(t *testing.T, r *network.Router, link network.Link) context.CancelFunc {
 	t.Helper()
-	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Serve(ctx, link) }()
@@ -136,7 +136,6 @@ func serve(t *testing.T, r *network.Router, link network.Link) context.CancelFun
 			buf := make([]byte, 1<<20)
 			t.Fatalf("the router does not end:\n%s", buf[:runtime.Stack(buf, true)])
 		}
-		_ = before
 	})
 	return cancel
 }
@@ -269,4 +268,117 @@ func TestTheGatewayAsksTheHostsResolvers(t *testing.T) {
 	text, err := io.ReadAll(over)
 	require.NoError(t, err)
 	assert.Equal(t, "long query", string(text))
+}
+
+// Nothing of a machine is left once its router has ended, whatever it does.
+func TestARouterEndsWithAllItsFlows(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("busy", func(t *testing.T) {
+		blocked := make(chan struct{})
+		w := &world{places: map[string]string{"tcp 93.184.216.34:80": echo(t), "udp 93.184.216.34:123": answerUDP(t, strings.ToUpper)}}
+		g := newGuest(t)
+		var once sync.Once
+		cancel := serve(t, &network.Router{Log: slog.New(slog.DiscardHandler), Resolvers: func() []string { return nil }, Dial: func(ctx context.Context, kind, address string) (net.Conn, error) {
+			if strings.HasSuffix(address, ":81") {
+				once.Do(func() { close(blocked) })
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return w.dial(ctx, kind, address)
+		}}, g)
+		for range 20 {
+			_, err := g.dial(t.Context(), "93.184.216.34:80")
+			require.NoError(t, err)
+			_, err = g.dialUDP(t, "93.184.216.34:123").Write([]byte("x"))
+			require.NoError(t, err)
+		}
+		go func() { _, _ = g.dial(t.Context(), "93.184.216.34:81") }()
+		<-blocked
+		cancel()
+	})
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("goroutines are left:\n%s", stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+func TestAMachinesFlowsAreBounded(t *testing.T) {
+	var mu sync.Mutex
+	open, most := 0, 0
+	release := make(chan struct{})
+	g := newGuest(t)
+	serve(t, &network.Router{Log: slog.New(slog.DiscardHandler), Resolvers: func() []string { return nil }, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		mu.Lock()
+		open++
+		most = max(most, open)
+		mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-release:
+		}
+		mu.Lock()
+		open--
+		mu.Unlock()
+		return nil, errors.New("refused")
+	}}, g)
+	for i := range 2000 {
+		to := full(fmt.Sprintf("93.184.%d.%d:1000", i/200, 1+i%200))
+		conn, err := gonet.DialUDP(g.stack, nil, &to, ipv4.ProtocolNumber)
+		require.NoError(t, err)
+		_, err = conn.Write([]byte("x"))
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return most >= 512 }, 10*time.Second, time.Millisecond)
+	close(release)
+	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return open == 0 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, 512, most)
+}
+
+// noise is a link that gives a machine's packets as the test has made them.
+type noise struct {
+	packets [][]byte
+	written chan []byte
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (n *noise) ReadPacket(p []byte) (int, error) {
+	if len(n.packets) == 0 {
+		<-n.closed
+		return 0, io.EOF
+	}
+	packet := n.packets[0]
+	n.packets = n.packets[1:]
+	return copy(p, packet), nil
+}
+
+func (n *noise) WritePacket(p []byte) error {
+	n.written <- bytes.Clone(p)
+	return nil
+}
+
+func (n *noise) Close() error { n.once.Do(func() { close(n.closed) }); return nil }
+
+func TestARouterAnswersNoNoise(t *testing.T) {
+	ping := []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 0, 2, 8, 8, 8, 8, 8, 0, 0xf7, 0xff, 0, 0, 0, 0}
+	header.IPv4(ping).SetChecksum(^header.IPv4(ping).CalculateChecksum())
+	n := &noise{written: make(chan []byte, 100), closed: make(chan struct{}), packets: [][]byte{{}, {0x45}, make([]byte, 20), bytes.Repeat([]byte{0x45}, 60), append([]byte{0x60}, make([]byte, 60)...), ping}}
+	for i := range 2000 {
+		p := make([]byte, 20+i%100)
+		_, _ = rand.Read(p)
+		p[0], p[2], p[3], p[9] = 0x45, 0, byte(len(p)), []byte{6, 17}[i%2]
+		n.packets = append(n.packets, p)
+	}
+	w := &world{}
+	// A last packet shows that all before it have been looked at.
+	query := []byte{0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 0, 2, 93, 184, 216, 34, 0, 9, 0, 9, 0, 9, 0, 0, 'x'}
+	header.IPv4(query).SetChecksum(^header.IPv4(query).CalculateChecksum())
+	n.packets = append(n.packets, query)
+	serve(t, &network.Router{Dial: w.dial, Resolvers: func() []string { return nil }, Log: slog.New(slog.DiscardHandler)}, n)
+	require.Eventually(t, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.dialed) > 0 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, []string{"udp 93.184.216.34:9"}, w.dialed)
+	assert.Empty(t, n.written)
 }

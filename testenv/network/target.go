@@ -62,7 +62,7 @@ func (t target) matches(host string, port uint16) bool {
 	if port != t.port && (t.port != 0 || port != 80 && port != 443) {
 		return false
 	}
-	if below, any := strings.CutPrefix(t.host, "*"); any {
+	if below, wild := strings.CutPrefix(t.host, "*"); wild {
 		return strings.HasSuffix(host, below) && len(host) > len(below)
 	}
 	return host == t.host
