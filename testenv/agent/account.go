@@ -2,7 +2,9 @@ package agent
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,27 +22,46 @@ type Account struct {
 // LookUp reads an account from a passwd(5) file and the group(5) file beside
 // it. An error says that there is none, or that it is malformed.
 func LookUp(passwd, name string) (Account, error) {
+	return lookUp(passwd, 0, name)
+}
+
+// lookUp finds the account with a field of that value.
+func lookUp(passwd string, field int, value string) (Account, error) {
 	lines, err := colonFile(passwd)
 	if err != nil {
 		return Account{}, err
 	}
-	i := slices.IndexFunc(lines, func(f []string) bool { return len(f) == 7 && f[0] == name })
+	i := slices.IndexFunc(lines, func(f []string) bool { return len(f) == 7 && f[field] == value })
 	if i < 0 {
-		return Account{}, fmt.Errorf("no user %q", name)
+		return Account{}, fmt.Errorf("no user %q", value)
 	}
 	f := lines[i]
-	a := Account{Name: name, Home: f[5], Shell: f[6]}
+	a := Account{Name: f[0], Home: f[5], Shell: f[6]}
 	if a.Shell == "" {
 		a.Shell = "/bin/sh"
 	}
 	if a.UID, err = parseID(f[2]); err != nil {
-		return a, fmt.Errorf("uid of %s: %w", name, err)
+		return a, fmt.Errorf("uid of %s: %w", a.Name, err)
 	}
 	if a.GID, err = parseID(f[3]); err != nil {
-		return a, fmt.Errorf("gid of %s: %w", name, err)
+		return a, fmt.Errorf("gid of %s: %w", a.Name, err)
 	}
-	a.Groups, err = groupsOf(filepath.Join(filepath.Dir(passwd), "group"), name)
+	a.Groups, err = groupsOf(filepath.Join(filepath.Dir(passwd), "group"), a.Name)
 	return a, err
+}
+
+// imageUser is whom an image was made for: the user that its file names, else
+// the one with the first id of a person.
+func imageUser(passwd, file string) (Account, error) {
+	const field, first = 2, "1000"
+	name, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return lookUp(passwd, field, first)
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	return LookUp(passwd, strings.TrimSpace(string(name)))
 }
 
 func groupsOf(file, name string) ([]uint32, error) {
@@ -81,6 +102,14 @@ func colonFile(path string) ([][]string, error) {
 	return lines, scanner.Err()
 }
 
+// directory is where the account's programs start.
+func (a Account) directory() string {
+	if info, err := os.Stat(a.Home); err == nil && info.IsDir() {
+		return a.Home
+	}
+	return "/"
+}
+
 // environment is what a login gives: the machine's /etc/environment, and the
 // account's own variables.
 func (a Account) environment() []string {
@@ -115,6 +144,3 @@ func unquote(s string) string {
 	}
 	return s
 }
-
-// cutSpace splits s at its first space.
-func cutSpace(s string) (before, after string, found bool) { return strings.Cut(s, " ") }

@@ -17,12 +17,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Ready is the line that the agent writes to the console once ssh is served.
@@ -35,7 +34,10 @@ const settling = 10 * time.Second
 // the machine off.
 func Main(console io.Writer) {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: dropTime}))
-	m := &machine{log: log, console: console, processes: NewProcesses()}
+	m := &machine{
+		log: log, console: console, consoleFile: "/dev/console",
+		users: filepath.Join("/etc", "passwd"), processes: NewProcesses(),
+	}
 	err := m.run()
 	log.Error("gatehouse-agent: powering off", "err", err)
 	m.halt(powerOff)
@@ -51,111 +53,137 @@ func dropTime(groups []string, a slog.Attr) slog.Attr {
 }
 
 type machine struct {
-	log       *slog.Logger
-	console   io.Writer
-	processes *Processes
+	log         *slog.Logger
+	console     io.Writer
+	consoleFile string // the same, for programs
+	users       string // passwd(5) file
+	processes   *Processes
+	sessions    *sessionGroup
+	disks       []string // of which one may be the config drive
 }
 
+// run is what every machine does: first what takes no identity, then, in a
+// fork of a template much later, what does.
 func (m *machine) run() error {
-	late, err := enterRoot()
+	options, late, err := enterRoot()
 	if err != nil {
 		return fmt.Errorf("enter the root file system: %w", err)
 	}
+	if m.disks, err = listDisks(); err != nil {
+		return err
+	}
 	orders := m.listenForOrders()
 	go m.processes.ReapOrphans(context.Background(), m.log)
+	if err := configureNetwork(); err != nil {
+		return fmt.Errorf("configure the network: %w", err)
+	}
+	if m.sessions, err = newSessionGroup(); err != nil {
+		m.log.Warn("gatehouse-agent: sessions are not confined", "err", err)
+	}
 
-	listener, data, err := m.configure()
+	chores := []chore{
+		{"load modules", func() error { return loadModules(late) }},
+		{"power button", func() error { return m.watchPowerButton(orders) }},
+		{"grow the root file system", growRoot},
+	}
+	var who *identified
+	if options.Template != "" {
+		who, err = m.beForked(options.Template, chores)
+	} else if who, err = m.identify(m.lookForConfigDrive()); err == nil {
+		go m.doAll(chores)
+	}
 	if err != nil {
 		return err
 	}
-	server, err := m.sshServer(data)
-	if err != nil {
-		return err
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(context.Background(), listener) }()
-	m.announce(server)
-
-	m.background("grow the root file system", growRoot)
-	m.background("power button", func() error {
-		return errors.Join(loadModules(late), watchPowerButton(orders))
-	})
-	m.background("user data", func() error { return m.runUserData(data.UserData) })
+	go m.do(chore{"user data", func() error { return m.runUserData(who.data.UserData) }})
 
 	select {
 	case order := <-orders:
 		m.log.Info("gatehouse-agent: going down", "order", order.String())
 		m.halt(order)
 		return errors.New("the kernel refused to halt")
-	case err := <-served:
+	case err := <-who.served:
 		return fmt.Errorf("ssh server ended: %w", err)
 	}
 }
 
-// configure does side by side what must be done before ssh is served.
-func (m *machine) configure() (net.Listener, ConfigDrive, error) {
-	var (
-		group    errgroup.Group
-		listener net.Listener
-		data     ConfigDrive
-	)
-	group.Go(func() (err error) {
-		if err := configureNetwork(); err != nil {
-			return fmt.Errorf("configure the network: %w", err)
-		}
-		listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":22")
-		return err
-	})
-	group.Go(func() (err error) {
-		data, err = findConfigDrive()
-		if err != nil {
-			m.log.Warn("gatehouse-agent: no config drive: nobody can log in", "err", err)
-		}
-		return setHostname(data.Hostname)
-	})
-	return listener, data, group.Wait()
+// chore is something without which ssh can be served. That it fails is only
+// logged.
+type chore struct {
+	name string
+	do   func() error
 }
 
-func (m *machine) sshServer(data ConfigDrive) (*Server, error) {
-	hostKey, err := NewHostKey()
+func (m *machine) do(c chore) {
+	if err := c.do(); err != nil {
+		m.log.Warn("gatehouse-agent: "+c.name, "err", err)
+	}
+}
+
+func (m *machine) doAll(chores []chore) {
+	for _, c := range chores {
+		m.do(c)
+	}
+}
+
+// lookForConfigDrive reads the config drive. A machine without one boots, too.
+func (m *machine) lookForConfigDrive() ConfigDrive {
+	data, err := findConfigDrive(m.disks)
 	if err != nil {
+		m.log.Warn("gatehouse-agent: no config drive: nobody can log in", "err", err)
+	}
+	return data
+}
+
+// identified is a machine that is somebody.
+type identified struct {
+	data   ConfigDrive
+	served <-chan error // how its ssh server has ended
+}
+
+// identify makes the machine the server that its config drive describes.
+func (m *machine) identify(data ConfigDrive) (*identified, error) {
+	if err := errors.Join(setHostname(data.Hostname), setMachineID(data.UUID)); err != nil {
 		return nil, err
 	}
 	keys, err := data.Keys()
 	if err != nil {
 		m.log.Warn("gatehouse-agent: ignoring keys of the config drive", "err", err)
 	}
-	sessions, err := newSessionGroup()
+	hostKey, err := NewHostKey()
 	if err != nil {
-		m.log.Warn("gatehouse-agent: sessions are not confined", "err", err)
+		return nil, err
 	}
+	listener, err := listen(":22")
+	if err != nil {
+		return nil, err
+	}
+	server := m.sshServer(hostKey, keys)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(context.Background(), listener) }()
+	m.announce(hostKey.PublicKey())
+	return &identified{data, served}, nil
+}
+
+// listen does without multipath TCP, which is nothing but work.
+func listen(address string) (net.Listener, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	return config.Listen(context.Background(), "tcp", address)
+}
+
+func (m *machine) sshServer(hostKey ssh.Signer, keys []ssh.PublicKey) *Server {
 	return &Server{
-		HostKey:   hostKey,
-		Keys:      keys,
-		Users:     filepath.Join("/etc", "passwd"),
-		Processes: m.processes,
-		Log:       m.log,
-		groups:    sessions,
-	}, nil
+		HostKey: hostKey, Keys: keys, Users: m.users,
+		Processes: m.processes, Log: m.log, groups: m.sessions,
+	}
 }
 
 // announce tells the console who the machine is, in cloud-init's form, which
 // is where OpenStack's users learn a new machine's host key from.
-func (m *machine) announce(s *Server) {
-	fmt.Fprintf(m.console, "-----BEGIN SSH HOST KEY KEYS-----\n%s-----END SSH HOST KEY KEYS-----\n",
-		ssh.MarshalAuthorizedKey(s.HostKey.PublicKey()))
-	up := "unknown"
-	if seconds, err := os.ReadFile("/proc/uptime"); err == nil {
-		up, _, _ = cutSpace(string(seconds))
-	}
-	fmt.Fprintf(m.console, "gatehouse-agent: up after %s s\n%s\n", up, Ready)
-}
-
-// background does what need not be done before ssh is served.
-func (m *machine) background(what string, do func() error) {
-	go func() {
-		if err := do(); err != nil {
-			m.log.Warn("gatehouse-agent: "+what, "err", err)
-		}
-	}()
+func (m *machine) announce(key ssh.PublicKey) {
+	var up unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) // every kernel has it
+	fmt.Fprintf(m.console, "-----BEGIN SSH HOST KEY KEYS-----\n%s-----END SSH HOST KEY KEYS-----\n"+
+		"gatehouse-agent: up after %d ms\n%s\n", ssh.MarshalAuthorizedKey(key), up.Nano()/1e6, Ready)
 }

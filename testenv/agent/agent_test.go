@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/gatehouse-dev/gatehouse/testenv/agent"
 )
@@ -18,6 +17,8 @@ func TestParseCommandLine(t *testing.T) {
 		"quiet root=/dev/vdb rootfstype=xfs ro x=y\n":     {Root: "/dev/vdb", Type: "xfs", ReadOnly: true},
 		"ro root=/dev/vda rw rootflags=noatime,discard":   {Root: "/dev/vda", Type: "ext4", Flags: "noatime,discard"},
 		"root=/dev/vda root=/dev/vdc console=ttyS0 quiet": {Root: "/dev/vdc", Type: "ext4"},
+		"root=/dev/vda gatehouse.init=/sbin/init":         {Root: "/dev/vda", Type: "ext4", Init: "/sbin/init"},
+		"root=/dev/vda rw gatehouse.template=ttyS1":       {Root: "/dev/vda", Type: "ext4", Template: "ttyS1"},
 	} {
 		got, err := agent.ParseCommandLine(line)
 		require.NoError(t, err, line)
@@ -25,34 +26,6 @@ func TestParseCommandLine(t *testing.T) {
 	}
 	_, err := agent.ParseCommandLine("console=ttyS0 quiet")
 	assert.Error(t, err)
-}
-
-func TestAConfigDriveGivesNameKeysAndUserData(t *testing.T) {
-	key, err := agent.NewHostKey()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	latest := filepath.Join(dir, "openstack", "latest")
-	require.NoError(t, os.MkdirAll(latest, 0o700))
-	_, err = agent.ReadConfigDrive(dir)
-	require.ErrorIs(t, err, os.ErrNotExist)
-
-	line := string(ssh.MarshalAuthorizedKey(key.PublicKey()))
-	metadata := `{"uuid":"u-1","hostname":"build-1.example","availability_zone":"nova","public_keys":{"good":"` +
-		line[:len(line)-1] + ` gate@host","bad":"ssh-rsa nonsense"}}`
-	require.NoError(t, os.WriteFile(filepath.Join(latest, "meta_data.json"), []byte(metadata), 0o600))
-	drive, err := agent.ReadConfigDrive(dir)
-	require.NoError(t, err)
-	assert.Equal(t, "build-1.example", drive.Hostname)
-	assert.Nil(t, drive.UserData)
-	keys, err := drive.Keys()
-	require.ErrorContains(t, err, `key "bad"`)
-	require.Len(t, keys, 1)
-	assert.Equal(t, key.PublicKey().Marshal(), keys[0].Marshal())
-
-	require.NoError(t, os.WriteFile(filepath.Join(latest, "user_data"), []byte("#!/bin/sh\n"), 0o600))
-	drive, err = agent.ReadConfigDrive(dir)
-	require.NoError(t, err)
-	assert.Equal(t, "#!/bin/sh\n", string(drive.UserData))
 }
 
 func TestLookUpAnAccount(t *testing.T) {

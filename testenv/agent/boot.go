@@ -26,10 +26,13 @@ type BootOptions struct {
 	Type     string // its type; "ext4" if not given
 	Flags    string // its mount options, as in mount -o
 	ReadOnly bool   // "ro" given, and no "rw" after it
+	Init     string // program of the root file system that takes over as PID 1; "": the agent stays
+	Template string // name in /dev of the line to the host that forks this machine; "": none does
 }
 
-// ParseCommandLine reads root=, rootfstype=, rootflags=, ro and rw, of which
-// the last one counts. It reports an error if no root is named.
+// ParseCommandLine reads root=, rootfstype=, rootflags=, ro, rw, gatehouse.init=
+// and gatehouse.template=, of which the last one counts. It reports an error if
+// no root is named.
 func ParseCommandLine(line string) (BootOptions, error) {
 	o := BootOptions{Type: "ext4"}
 	for word := range strings.FieldsSeq(line) {
@@ -45,6 +48,10 @@ func ParseCommandLine(line string) (BootOptions, error) {
 			o.ReadOnly = true
 		case "rw":
 			o.ReadOnly = false
+		case "gatehouse.init":
+			o.Init = value
+		case "gatehouse.template":
+			o.Template = value
 		}
 	}
 	if o.Root == "" {
@@ -55,36 +62,45 @@ func ParseCommandLine(line string) (BootOptions, error) {
 
 // enterRoot turns the initramfs into the machine's root file system. It
 // returns the modules that can be loaded later, whose files it keeps open
-// since their paths are out of reach from then on.
-func enterRoot() (late []*os.File, err error) {
+// since their paths are out of reach from then on. If the machine has another
+// init, that takes over, and enterRoot returns only if it cannot be run.
+func enterRoot() (o BootOptions, late []*os.File, err error) {
 	if err := mountAll(earlyMounts); err != nil {
-		return nil, err
+		return o, nil, err
 	}
 	line, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
-		return nil, err
+		return o, nil, err
 	}
-	options, err := ParseCommandLine(string(line))
-	if err != nil {
-		return nil, err
+	if o, err = ParseCommandLine(string(line)); err != nil {
+		return o, nil, err
 	}
 	early, err := openModules(EarlyModules)
 	if err != nil {
-		return nil, err
+		return o, nil, err
 	}
 	if err := loadModules(early); err != nil {
-		return nil, err
+		return o, nil, err
 	}
 	if late, err = openModules(LateModules); err != nil {
-		return nil, err
+		return o, nil, err
 	}
-	if err := mountRoot(options); err != nil {
-		return nil, err
+	if err := mountRoot(o); err != nil {
+		return o, nil, err
 	}
 	if err := switchRoot("/newroot"); err != nil {
-		return nil, err
+		return o, nil, err
 	}
-	return late, mountAll(lateMounts)
+	if o.Init != "" {
+		return o, nil, takeOver(o.Init)
+	}
+	return o, late, mountAll(lateMounts)
+}
+
+// takeOver makes another program PID 1. It returns only if that fails.
+func takeOver(init string) error {
+	err := unix.Exec(init, []string{init}, []string{"HOME=/", "TERM=linux"})
+	return fmt.Errorf("run %s: %w", init, err)
 }
 
 func mountRoot(o BootOptions) error {

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
@@ -45,72 +45,66 @@ func (c ConfigDrive) Keys() ([]ssh.PublicKey, error) {
 	return keys, errors.Join(failed...)
 }
 
-// ReadConfigDrive reads the files of a mounted config drive.
-func ReadConfigDrive(dir string) (ConfigDrive, error) {
-	var c ConfigDrive
-	latest := filepath.Join(dir, "openstack", "latest")
-	data, err := os.ReadFile(filepath.Join(latest, "meta_data.json"))
+// readConfigDrive reads the files of a config drive. It reports an error if
+// the disk is none.
+func readConfigDrive(disk io.ReaderAt) (c ConfigDrive, err error) {
+	drive := iso{disk}
+	label, root, err := drive.label()
+	if err != nil {
+		return c, err
+	}
+	if label != configDriveLabel {
+		return c, fmt.Errorf("its label is %q", label)
+	}
+	data, err := drive.file(root, "openstack/latest/meta_data.json")
 	if err != nil {
 		return c, err
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, fmt.Errorf("meta_data.json: %w", err)
 	}
-	c.UserData, err = os.ReadFile(filepath.Join(latest, "user_data"))
-	if os.IsNotExist(err) {
+	c.UserData, err = drive.file(root, "openstack/latest/user_data")
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return c, err
 }
 
-// findConfigDrive looks at every disk for one that is labelled as the config
-// drive, and reads it.
-func findConfigDrive() (ConfigDrive, error) {
-	var disks []string
-	for _, pattern := range []string{"/dev/vd*", "/dev/sr*"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return ConfigDrive{}, err
+// listDisks returns the machine's disks, those first that are likely to be a
+// config drive: the driver's own is the last.
+func listDisks() ([]string, error) {
+	disks, err := filepath.Glob("/dev/vd*")
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(disks)
+	drives, err := filepath.Glob("/dev/sr*")
+	return append(disks, drives...), err
+}
+
+// findConfigDrive returns what the first disk says that is a config drive.
+func findConfigDrive(disks []string) (ConfigDrive, error) {
+	var failed []error
+	for _, disk := range disks {
+		c, err := readDisk(disk)
+		if err == nil {
+			return c, nil
 		}
-		disks = append(disks, found...)
+		failed = append(failed, fmt.Errorf("%s: %w", disk, err))
 	}
-	i := slices.IndexFunc(disks, func(d string) bool { return isoLabel(d) == configDriveLabel })
-	if i < 0 {
-		return ConfigDrive{}, fmt.Errorf("no disk of %q is labelled %s", disks, configDriveLabel)
-	}
-	return readDisk(disks[i])
+	return ConfigDrive{}, fmt.Errorf("no disk is a config drive: %w", errors.Join(failed...))
 }
 
-func readDisk(disk string) (c ConfigDrive, err error) {
-	const dir = "/run/config-drive"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return c, err
-	}
-	if err := unix.Mount(disk, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return c, fmt.Errorf("mount %s: %w", disk, err)
-	}
-	defer func() { err = errors.Join(err, unix.Unmount(dir, 0)) }()
-	return ReadConfigDrive(dir)
-}
-
-// isoLabel returns the volume id of an ISO 9660 disk (ECMA-119, 8.4.7), or "".
-// It should be padded with spaces, but some writers pad with zeros.
-func isoLabel(disk string) string {
-	const (
-		descriptor = 16 * 2048 // the primary volume descriptor
-		volumeID   = 40        // within it
-	)
+// readDisk reads a disk, not what may be cached of it: a fork's is not the one
+// that its template has seen.
+func readDisk(disk string) (ConfigDrive, error) {
 	f, err := os.Open(disk)
 	if err != nil {
-		return ""
+		return ConfigDrive{}, err
 	}
 	defer f.Close()
-	head := make([]byte, volumeID+32)
-	if _, err := io.ReadFull(io.NewSectionReader(f, descriptor, int64(len(head))), head); err != nil {
-		return ""
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0); err != nil {
+		return ConfigDrive{}, fmt.Errorf("flush buffers: %w", err)
 	}
-	if string(head[1:6]) != "CD001" {
-		return ""
-	}
-	return strings.TrimRight(string(head[volumeID:]), " \x00")
+	return readConfigDrive(f)
 }

@@ -1,9 +1,9 @@
 package agent
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -36,45 +36,45 @@ func setHostname(name string) error {
 	if name != "localhost" {
 		hosts += fmt.Sprintf("127.0.1.1 %s %s\n", name, short)
 	}
-	return errors.Join(
-		os.WriteFile("/etc/hostname", []byte(short+"\n"), 0o644), //nolint:gosec // world-readable by definition
-		os.WriteFile("/etc/hosts", []byte(hosts), 0o644),         //nolint:gosec // world-readable by definition
-	)
+	return errors.Join(writeSetting("/etc/hostname", short+"\n"), writeSetting("/etc/hosts", hosts))
 }
 
-// runUserData runs user data that is a script, as root, with its output on
-// the console. Other kinds of user data are cloud-init's, which is not here.
-func (m *machine) runUserData(data []byte) error {
-	if len(data) == 0 {
+// setMachineID writes machine-id(5), which is the server's id if that is a
+// UUID: no two machines of an image have the same.
+func setMachineID(uuid string) error {
+	id := strings.ToLower(strings.ReplaceAll(uuid, "-", ""))
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
+		return nil //nolint:nilerr // the image's own stays
+	}
+	return writeSetting("/etc/machine-id", id+"\n")
+}
+
+// writeSetting writes a file that everybody may read. A link gives way to the
+// file: images of other makers have some that lead to what systemd would make.
+//
+// A file is overwritten where it is: to give its blocks back and take others,
+// as a truncation would, is a lot of work for a fork.
+func writeSetting(path, content string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o644) //nolint:gosec // see above
+	if errors.Is(err, unix.ELOOP) {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		return writeSetting(path, content)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(content); err != nil {
+		return err
+	}
+	if info.Size() <= int64(len(content)) {
 		return nil
 	}
-	if !bytes.HasPrefix(data, []byte("#!")) {
-		return errors.New("only scripts (#!) are run as user data")
-	}
-	const script = "/run/user-data"
-	if err := os.WriteFile(script, data, 0o700); err != nil { //nolint:gosec // a script is to be run
-		return err
-	}
-	console, err := os.OpenFile("/dev/console", os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer console.Close()
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	root := Account{Name: "root", Home: "/root", Shell: "/bin/sh"}
-	p, err := m.processes.Start(script, []string{script}, &os.ProcAttr{
-		Dir: "/", Env: root.environment(), Files: []*os.File{null, console, console},
-	})
-	if err != nil {
-		return err
-	}
-	state, err := p.Wait()
-	if err == nil && !state.Success() {
-		err = fmt.Errorf("script: %s", state)
-	}
-	return err
+	return f.Truncate(int64(len(content)))
 }

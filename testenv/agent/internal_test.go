@@ -57,22 +57,6 @@ func TestOnlyThePowerKeyGoingDownCounts(t *testing.T) {
 	assert.True(t, pressed)
 }
 
-func TestADiskIsFoundByItsLabel(t *testing.T) {
-	for padding, want := range map[string]string{" ": "config-2", "\x00": "config-2"} {
-		disk := make([]byte, 17*2048)
-		copy(disk[16*2048:], "\x01CD001")
-		label := append([]byte("config-2"), bytes.Repeat([]byte(padding), 24)...)
-		copy(disk[16*2048+40:], label)
-		file := filepath.Join(t.TempDir(), "disk")
-		require.NoError(t, os.WriteFile(file, disk, 0o600))
-		assert.Equal(t, want, isoLabel(file))
-		copy(disk[16*2048:], "\x01XXXXX")
-		require.NoError(t, os.WriteFile(file, disk, 0o600))
-		assert.Empty(t, isoLabel(file))
-	}
-	assert.Empty(t, isoLabel("/nowhere"))
-}
-
 func TestTheSizeOfAnExt4FileSystemIsRead(t *testing.T) {
 	super := make([]byte, 2048)
 	binary.LittleEndian.PutUint32(super[1024+0x4:], 5)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -29,13 +30,30 @@ func configureNetwork() error {
 	if _, err := os.Stat(filepath.Join("/sys/class/net", "eth0")); os.IsNotExist(err) {
 		return nil // a machine without network
 	}
+	if err := setInterface("ipv6", "disable_ipv6"); err != nil { // there is none
+		return err
+	}
+	// Tell QEMU's network the interface's address, also when it changes: a
+	// fork's does.
+	if err := setInterface("ipv4", "arp_notify"); err != nil {
+		return err
+	}
 	if err := setUp("eth0", guestAddress, guestNetmask); err != nil {
 		return err
 	}
-	if err := addDefaultRoute(gateway); err != nil {
+	if err := askRouting(newRoute(gateway)); err != nil {
 		return fmt.Errorf("route to %s: %w", gateway, err)
 	}
-	return os.WriteFile("/etc/resolv.conf", []byte(resolver), 0o644) //nolint:gosec // world-readable by definition
+	return writeSetting("/etc/resolv.conf", resolver)
+}
+
+// setInterface switches something on for eth0, if the kernel has it.
+func setInterface(protocol, name string) error {
+	err := os.WriteFile(filepath.Join("/proc/sys/net", protocol, "conf/eth0", name), []byte("1"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // setUp gives an interface its address and brings it up.
@@ -71,15 +89,14 @@ func setUp(name string, address, netmask netip.Addr) error {
 	return nil
 }
 
-// addDefaultRoute asks the kernel by rtnetlink(7): an RTM_NEWROUTE of the main
-// table with a gateway and no destination.
-func addDefaultRoute(via netip.Addr) error {
+// askRouting has the kernel do what a message of rtnetlink(7) says.
+func askRouting(message []byte) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // the kernel has answered
-	if err := unix.Sendto(fd, newRoute(via), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(fd, message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
 	answer := make([]byte, 512)
@@ -90,19 +107,31 @@ func addDefaultRoute(via netip.Addr) error {
 	return netlinkError(answer[:n])
 }
 
+// newRoute is the message for a default route: of the main table, with a
+// gateway and no destination.
 func newRoute(via netip.Addr) []byte {
-	const size = unix.SizeofNlMsghdr + unix.SizeofRtMsg + unix.SizeofRtAttr + 4
+	body := []byte{unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST}
+	body = append(body, 0, 0, 0, 0) // flags
+	body = appendAttribute(body, unix.RTA_GATEWAY, via.AsSlice())
+	return netlinkMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body)
+}
+
+// netlinkMessage is a request that the kernel shall acknowledge.
+func netlinkMessage(kind, flags uint16, body []byte) []byte {
 	order := binary.NativeEndian
-	m := order.AppendUint32(nil, size)
-	m = order.AppendUint16(m, unix.RTM_NEWROUTE)
-	m = order.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	m := order.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body))) //nolint:gosec // a few bytes
+	m = order.AppendUint16(m, kind)
+	m = order.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
 	m = order.AppendUint32(m, 1) // sequence
 	m = order.AppendUint32(m, 0) // port: the kernel's
-	m = append(m, unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST)
-	m = order.AppendUint32(m, 0) // flags
-	m = order.AppendUint16(m, unix.SizeofRtAttr+4)
-	m = order.AppendUint16(m, unix.RTA_GATEWAY)
-	return append(m, via.AsSlice()...)
+	return append(m, body...)
+}
+
+func appendAttribute(m []byte, kind uint16, value []byte) []byte {
+	m = binary.NativeEndian.AppendUint16(m, uint16(unix.SizeofRtAttr+len(value))) //nolint:gosec // a few bytes
+	m = binary.NativeEndian.AppendUint16(m, kind)
+	m = append(m, value...)
+	return append(m, make([]byte, -len(m)&3)...)
 }
 
 // netlinkError reads an NLMSG_ERROR, which carries 0 for success.

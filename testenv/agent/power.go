@@ -53,8 +53,9 @@ func (m *machine) listenForOrders() chan order {
 	return orders
 }
 
-// watchPowerButton orders to power off when the ACPI power button is pressed.
-func watchPowerButton(orders chan<- order) error {
+// watchPowerButton starts to watch for the ACPI power button: pressed, it is
+// an order to power off.
+func (m *machine) watchPowerButton(orders chan<- order) error {
 	const name = "Power Button"
 	names, err := filepath.Glob("/sys/class/input/event*/device/name")
 	if err != nil {
@@ -64,19 +65,19 @@ func watchPowerButton(orders chan<- order) error {
 		if text, err := os.ReadFile(file); err != nil || string(text) != name+"\n" {
 			continue
 		}
-		event := filepath.Base(filepath.Dir(filepath.Dir(file)))
-		return awaitPowerKey(filepath.Join("/dev/input", event), orders)
+		device, err := os.Open(filepath.Join("/dev/input", filepath.Base(filepath.Dir(filepath.Dir(file)))))
+		if err != nil {
+			return err
+		}
+		go m.do(chore{"power button", func() error { return awaitPowerKey(device, orders) }})
+		return nil
 	}
 	return errors.New("the machine has none")
 }
 
-func awaitPowerKey(device string, orders chan<- order) error {
-	f, err := os.Open(device)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	pressed, err := readPowerKey(f)
+func awaitPowerKey(device io.ReadCloser, orders chan<- order) error {
+	defer device.Close()
+	pressed, err := readPowerKey(device)
 	if pressed {
 		orders <- powerOff
 	}

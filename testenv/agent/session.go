@@ -111,11 +111,13 @@ func (s *session) start(argv []string) error {
 		wires.abandon()
 		return err
 	}
+	attributes := attributes(s.account, group)
+	attributes.Setctty = s.terminal != nil
 	process, err := s.server.Processes.Start(s.account.Shell, argv, &os.ProcAttr{
-		Dir:   s.directory(),
+		Dir:   s.account.directory(),
 		Env:   dedupe(s.env),
 		Files: wires.child[:],
-		Sys:   s.attributes(group),
+		Sys:   attributes,
 	})
 	wires.closeChild()
 	if err != nil {
@@ -164,22 +166,16 @@ func (s *session) reportEnd(state *os.ProcessState) {
 	_, _ = s.channel.SendRequest("exit-signal", false, ssh.Marshal(end)) // see above
 }
 
-func (s *session) attributes(g *group) *syscall.SysProcAttr {
-	attributes := &syscall.SysProcAttr{Setsid: true, Setctty: s.terminal != nil}
+// attributes make a process an account's, in a session and cgroup of its own.
+func attributes(a Account, g *group) *syscall.SysProcAttr {
+	attributes := &syscall.SysProcAttr{Setsid: true}
 	if os.Getuid() == 0 {
-		attributes.Credential = &syscall.Credential{Uid: s.account.UID, Gid: s.account.GID, Groups: s.account.Groups}
+		attributes.Credential = &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: a.Groups}
 	}
 	if g != nil {
 		attributes.UseCgroupFD, attributes.CgroupFD = true, int(g.dir.Fd())
 	}
 	return attributes
-}
-
-func (s *session) directory() string {
-	if info, err := os.Stat(s.account.Home); err == nil && info.IsDir() {
-		return s.account.Home
-	}
-	return "/"
 }
 
 // dedupe keeps the last of several settings of a variable: shells differ in
