@@ -3,6 +3,10 @@ package qemu
 import (
 	"context"
 	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
 
 	"github.com/digitalocean/go-qemu/qmp"
 
@@ -93,3 +97,93 @@ func (m Monitor) Close() { m.close() }
 
 // Within calls f with a short path.
 var Within = within
+
+// Channel is the driver's end of a channel.
+type Channel struct{ channel }
+
+// NewChannel makes a channel, and the guest's end of it.
+func NewChannel(t *testing.T) (Channel, *os.File) {
+	t.Helper()
+	c, guest, err := newChannel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.close()
+		guest.Close()
+	})
+	return Channel{c}, guest
+}
+
+// Expect waits for the guest to say a word.
+func (c Channel) Expect(ctx context.Context, word string, timeout time.Duration) error {
+	return c.expect(ctx, word, timeout)
+}
+
+// Introduce tells the guest who it is.
+func (c Channel) Introduce(now time.Time, seed []byte, uuid, mac string) error {
+	return c.introduce(identity{now.UnixNano(), seed, uuid, mac}, 10*time.Millisecond)
+}
+
+// Close ends the channel.
+func (c Channel) Close() { c.close() }
+
+// SealTemplate makes a template of a directory's files.
+func SealTemplate(dir string, base compute.BaseImage) error {
+	return (&template{dir: dir}).seal(base)
+}
+
+// Templates are those of a host that runs no QEMU.
+type Templates struct {
+	*templates
+	mu   sync.Mutex
+	used map[string]*template
+}
+
+// NewTemplates makes a set of templates whose directories are filled by build.
+func NewTemplates(dir string, log *slog.Logger, diskMB, memoryMB int, build func(ctx context.Context, dir string) error) (*Templates, error) {
+	s, err := newTemplates(dir, log, (*template).remove)
+	if err != nil {
+		return nil, err
+	}
+	s.budget.disk, s.budget.memory = int64(diskMB)<<20, int64(memoryMB)<<20
+	s.build = func(ctx context.Context, t *template, _ compute.Machine) error {
+		if err := build(ctx, t.dir); err != nil {
+			return err
+		}
+		return t.load()
+	}
+	return &Templates{templates: s, used: map[string]*template{}}, nil
+}
+
+// Dir is the directory of a template.
+func (s *Templates) Dir(id string) string { return s.template(id).dir }
+
+// Acquire uses a template.
+func (s *Templates) Acquire(ctx context.Context, id string) error {
+	t, err := s.acquire(ctx, id, compute.Machine{})
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.used[id] = t
+	}
+	return err
+}
+
+// Release ends the use.
+func (s *Templates) Release(id string) { s.release(s.used[id]) }
+
+// Condemn says that no fork of a template works.
+func (s *Templates) Condemn(id string, why error) { s.condemn(s.used[id], why) }
+
+// Prepare begins to build a template.
+func (s *Templates) Prepare(id string) <-chan struct{} { return s.prepare(id, compute.Machine{}) }
+
+// Stop ends all builds.
+func (s *Templates) Stop() { s.stop() }
+
+// TemplateID names the template of a machine.
+func (d *Driver) TemplateID(ctx context.Context, m compute.Machine) (string, error) {
+	id, _, err := d.forkPlan(ctx, m)
+	return id, err
+}
