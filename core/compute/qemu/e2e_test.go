@@ -5,6 +5,7 @@ package qemu_test
 import (
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -97,7 +98,30 @@ type host struct {
 	dir    string
 	driver *qemu.Driver
 	image  string
+	system string // the program; "": QEMU
+	log    journal
 }
+
+// journal is what drivers have logged.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// count is how often a text was logged.
+func (j *journal) count(text string) int { return strings.Count(j.String(), text) }
 
 // newHost makes a host without machines. What it still has in the end is
 // destroyed.
@@ -120,8 +144,8 @@ func newHost(t *testing.T) *host {
 func (h *host) open(t *testing.T) *qemu.Driver {
 	t.Helper()
 	driver, err := qemu.New(qemu.Config{
-		Dir: h.dir, Accel: "tcg", OutgoingReachesHost: true,
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Dir: h.dir, Accel: "tcg", OutgoingReachesHost: true, System: h.system,
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &h.log), nil)),
 	})
 	require.NoError(t, err)
 	h.driver = driver
@@ -166,7 +190,10 @@ func TestDriver(t *testing.T) {
 
 func setUp(t *testing.T) drivertest.Setup {
 	t.Helper()
-	h := newHost(t)
+	return newHost(t).setup()
+}
+
+func (h *host) setup() drivertest.Setup {
 	return drivertest.Setup{
 		Driver:  h.driver,
 		Machine: h.machine,

@@ -187,3 +187,8 @@ func (d *Driver) TemplateID(ctx context.Context, m compute.Machine) (string, err
 	id, _, err := d.forkPlan(ctx, m)
 	return id, err
 }
+
+// HurryTemplates gives the guests of templates and forks less time.
+func (d *Driver) HurryTemplates(ready, forked time.Duration) {
+	d.templates.timeout, d.forkedTimeout = ready, forked
+}

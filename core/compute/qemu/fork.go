@@ -147,7 +147,7 @@ func (d *Driver) launchFork(ctx context.Context, m *machine, t *template, a Acce
 	}
 	loaded := time.Now()
 	if err == nil {
-		err = m.individuate(ctx, p, channel)
+		err = d.individuate(ctx, m, p, channel)
 	}
 	if err == nil {
 		err = m.poweredOn(p, d.boot)
@@ -186,15 +186,15 @@ func (p *process) load(ctx context.Context) error {
 
 // individuate makes the guest of a fork the machine's own: an identity, then
 // the volumes. Who the guest is, is for it to say only once.
-func (m *machine) individuate(ctx context.Context, p *process, c channel) error {
+func (d *Driver) individuate(ctx context.Context, m *machine, p *process, c channel) error {
 	id := identity{Seed: make([]byte, 64), UUID: m.id, MAC: m.record.Machine.Interface.MAC}
 	if _, err := rand.Read(id.Seed); err != nil {
 		return err
 	}
 	id.Time = time.Now().UnixNano()
-	err := c.introduce(id, forkedTimeout)
+	err := c.introduce(id, d.forkedTimeout)
 	if err == nil {
-		err = c.expect(ctx, saysForked, forkedTimeout)
+		err = c.expect(ctx, saysForked, d.forkedTimeout)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errTemplateBroken, err)

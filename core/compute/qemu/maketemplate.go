@@ -82,7 +82,7 @@ func (d *Driver) bootTemplate(ctx context.Context, m *machine) (*process, error)
 		return nil, err
 	}
 	if err == nil {
-		err = channel.expect(ctx, saysReady, templateTimeout)
+		err = channel.expect(ctx, saysReady, d.templates.timeout)
 	}
 	if err != nil {
 		err = d.abort(m, p, err)

@@ -70,7 +70,8 @@ type Driver struct {
 	events *hub
 	prover *prover
 
-	templates *templates
+	templates     *templates
+	forkedTimeout time.Duration
 
 	mu       sync.Mutex
 	version  string              // QEMU's; empty: not asked for yet
@@ -101,7 +102,7 @@ func New(c Config) (*Driver, error) {
 	}
 	d := &Driver{
 		Config: c, log: c.Log, lock: lock, boot: boot,
-		events: newHub(), machines: map[string]*machine{},
+		events: newHub(), machines: map[string]*machine{}, forkedTimeout: forkedTimeout,
 	}
 	d.prover = newProver(d)
 	if d.templates, err = newTemplates(filepath.Join(c.Dir, templatesDir), c.Log, d.sweepTemplate); err != nil {

@@ -34,8 +34,9 @@ type templates struct {
 	log *slog.Logger
 	// budget is what all of them may take of the host's disk and memory, in
 	// bytes; see template.cost.
-	budget struct{ disk, memory int64 }
-	build  func(ctx context.Context, t *template, m compute.Machine) error
+	budget  struct{ disk, memory int64 }
+	timeout time.Duration // of a build
+	build   func(ctx context.Context, t *template, m compute.Machine) error
 
 	ctx    context.Context //nolint:containedctx // the driver's life: a template belongs to no call
 	cancel context.CancelFunc
@@ -60,7 +61,7 @@ func newTemplates(dir string, log *slog.Logger, remove func(t *template) error) 
 		return nil, err
 	}
 	s := &templates{
-		dir: dir, log: log,
+		dir: dir, log: log, timeout: templateTimeout,
 		ready: map[string]*template{}, building: map[string]chan struct{}{}, failed: map[string]failure{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -154,12 +155,12 @@ func (s *templates) find(id string, m compute.Machine) (*template, <-chan struct
 
 // construct builds a template, and makes room for it.
 func (s *templates) construct(t *template, m compute.Machine) {
-	ctx, cancel := context.WithTimeout(s.ctx, templateTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
 	defer cancel()
 	began := time.Now()
 	err := s.build(ctx, t, m)
 	if ctx.Err() != nil && s.ctx.Err() == nil {
-		err = fmt.Errorf("not built within %v: %w", templateTimeout, err)
+		err = fmt.Errorf("not built within %v: %w", s.timeout, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -69,7 +69,7 @@ func becomeTemplate(line string) error {
 	}
 	fmt.Printf("guest: forked %s %s %d %x %d\n", id.UUID, id.MAC, id.Time, id.Seed, len(ballast))
 	_, err = fmt.Fprintln(channel, "gatehouse-template 1 forked")
-	if how == "floods-later" {
+	if how == "floods" {
 		go flush(channel)
 	}
 	return err
@@ -87,8 +87,6 @@ func beReady(channel *os.File, how string) error {
 		says = "gatehouse-template 1 failed there is no module\n"
 	case "endless":
 		flush(channel)
-	case "forges":
-		says += "gatehouse-template 1 forked\n"
 	}
 	_, err := channel.WriteString(says)
 	return err
