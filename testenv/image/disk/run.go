@@ -25,7 +25,7 @@ func (c Config) run(ctx context.Context, dir, program string, args ...string) er
 	if path == "" {
 		return fmt.Errorf("%s is missing; install the package %s", program, packages[program])
 	}
-	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the operator's PATH says where
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = dir
 	cmd.Env = slices.Concat(c.Environment, []string{"LC_ALL=C.UTF-8"})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
