@@ -31,19 +31,32 @@ func (s *Service) Actions(ctx context.Context, c Caller, server string) ([]Actio
 }
 
 // begin gives a server a task, if check has no objection to its state, and
-// has Run do it.
+// has Run do it after what is being done to the server.
 func (s *Service) begin(ctx context.Context, c Caller, id string, action Action, check func(*Server) error) error {
-	err := s.store.changeServerBy(ctx, id, action, func(server *Server) error {
+	err := s.assign(ctx, c, id, action, check)
+	if err == nil {
+		s.queue.add(id)
+	}
+	return err
+}
+
+// beginAnew is begin for a task that makes vain whatever is being done to the
+// server.
+func (s *Service) beginAnew(ctx context.Context, c Caller, id string, action Action, check func(*Server) error) error {
+	err := s.assign(ctx, c, id, action, check)
+	if err == nil {
+		s.queue.restart(id)
+	}
+	return err
+}
+
+func (s *Service) assign(ctx context.Context, c Caller, id string, action Action, check func(*Server) error) error {
+	return s.store.changeServerBy(ctx, id, action, func(server *Server) error {
 		if err := mayUse(c, *server); err != nil {
 			return err
 		}
 		return check(server)
 	})
-	if err != nil {
-		return err
-	}
-	s.queue.add(id)
-	return nil
 }
 
 // Start powers a stopped server on.
@@ -70,7 +83,11 @@ func (s *Service) Stop(ctx context.Context, c Caller, id string) error {
 // Reboot restarts a server: soft by asking the guest; hard by force, whatever
 // it does, which also starts one that is stopped or in error.
 func (s *Service) Reboot(ctx context.Context, c Caller, id string, hard bool) error {
-	err := s.begin(ctx, c, id, newAction(c, "reboot"), func(server *Server) error {
+	begin := s.begin
+	if hard {
+		begin = s.beginAnew // a soft one may go on
+	}
+	return begin(ctx, c, id, newAction(c, "reboot"), func(server *Server) error {
 		if server.LaunchedAt.IsZero() && server.VMState == Errored {
 			return neverRan("reboot", id)
 		}
@@ -83,10 +100,6 @@ func (s *Service) Reboot(ctx context.Context, c Caller, id string, hard bool) er
 		server.TaskState = RebootingHard
 		return err
 	})
-	if err == nil && hard {
-		s.queue.interrupt(id) // a soft one that goes on
-	}
-	return err
 }
 
 func neverRan(action, id string) error {
@@ -96,17 +109,13 @@ func neverRan(action, id string) error {
 // DeleteServer removes a server: it is there, with the task deleting, until
 // its machine is gone. Deleting it again meanwhile changes nothing.
 func (s *Service) DeleteServer(ctx context.Context, c Caller, id string) error {
-	err := s.begin(ctx, c, id, newAction(c, "delete"), func(server *Server) error {
+	return s.beginAnew(ctx, c, id, newAction(c, "delete"), func(server *Server) error {
 		if server.Locked && !c.Admin {
 			return fault.New(fault.Conflict, "Instance %s is locked", id)
 		}
 		server.TaskState = Deleting
 		return nil
 	})
-	if err == nil {
-		s.queue.interrupt(id) // whatever else is being done to it is in vain
-	}
-	return err
 }
 
 // Lock keeps all but administrators from changing a server.

@@ -24,6 +24,22 @@ func newQueue() *queue {
 func (q *queue) add(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.addLocked(id)
+}
+
+// restart adds a server and ends the work that goes on with it. Both are one
+// step: a worker that has found the new task already is ended, too, but comes
+// to it again.
+func (q *queue) restart(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if cancel := q.busy[id]; cancel != nil {
+		cancel()
+	}
+	q.addLocked(id)
+}
+
+func (q *queue) addLocked(id string) {
 	if q.queued[id] {
 		return
 	}
@@ -79,14 +95,5 @@ func (q *queue) done(id string) {
 	delete(q.busy, id)
 	if q.queued[id] {
 		q.ring()
-	}
-}
-
-// interrupt ends the work that goes on with a server, if any.
-func (q *queue) interrupt(id string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if cancel := q.busy[id]; cancel != nil {
-		cancel()
 	}
 }
