@@ -33,12 +33,10 @@ func (b *build) sourceKey() (string, error) {
 		files = append(files, r.OCI.Archive)
 	case r.OCI != nil && r.OCI.Layout != "":
 		files = append(files, filepath.Join(r.OCI.Layout, "index.json")) // names the rest by content
-	case r.Disk != nil && r.Disk.File != "":
-		files = append(files, r.Disk.File)
+	case r.Disk != nil:
+		files = r.Disk.unnamed()
 	case r.Installer != nil:
-		if r.Installer.ISO.File != "" {
-			files = append(files, r.Installer.ISO.File)
-		}
+		files = r.Installer.ISO.unnamed()
 		for _, file := range r.Installer.Inject {
 			files = append(files, file)
 		}
@@ -52,6 +50,14 @@ func (b *build) sourceKey() (string, error) {
 	}
 	text, err := json.Marshal(asked)
 	return digest("base 1", string(text)), err
+}
+
+// unnamed returns the disk's file, unless the recipe says what is in it.
+func (d Disk) unnamed() []string {
+	if d.File == "" || d.SHA256 != "" {
+		return nil
+	}
+	return []string{d.File}
 }
 
 // fetchBase writes the base system as a tar archive.

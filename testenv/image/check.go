@@ -100,10 +100,11 @@ func (b *build) powerOn(ctx context.Context, a Artefacts, dir string) (*machine,
 	}
 	ctx, m.stop = context.WithCancel(ctx)
 	cmd := b.command(ctx, b.config.QEMU, machineArgs(a, overlay, configFile, m.address)...)
-	m.console = &tail{tell: func(line string) {
+	m.console = &tail{tell: func(line string) bool {
 		if line == agent.Ready {
 			close(m.ready)
 		}
+		return false
 	}}
 	cmd.Stdout, cmd.Stderr = m.console, m.console
 	if err := cmd.Start(); err != nil {

@@ -48,9 +48,9 @@ func (b *build) hash() (keys, error) {
 	k.root = digest(inputs...)
 	agent, err := fingerprint(b.config.Agent)
 	if err != nil {
-		return k, err
+		return k, fmt.Errorf("the agent: %w", err)
 	}
-	modules, err := json.Marshal([]Modules{standardModules, b.recipe.Modules})
+	modules, err := json.Marshal([]Modules{standardModules(b.recipe.Init), b.recipe.Modules})
 	k.ramdisk = digest(b.kernel.Digest, agent, string(modules))
 	k.image = digest(k.kernel, k.root, k.ramdisk, b.commandLine())
 	return k, err

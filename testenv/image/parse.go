@@ -85,10 +85,11 @@ const (
 	defaultKernel = "linux-image-cloud-amd64"
 	defaultSuite  = "bookworm"
 	defaultDiskMB = 3072
-	// Without no_timer_check a loaded host without KVM may not boot; the
+	// Without no_timer_check a loaded host without KVM may not boot. With
+	// norandmaps QEMU need not translate programs anew for each process. The
 	// others save time that a machine for one job has no use for.
 	defaultCommandLine = "root=/dev/vda rootfstype=ext4 rw console=ttyS0 quiet panic=-1 " +
-		"no_timer_check cryptomgr.notests tsc=reliable mitigations=off"
+		"no_timer_check norandmaps cryptomgr.notests tsc=reliable mitigations=off"
 )
 
 // complete fills in what the recipe leaves out.

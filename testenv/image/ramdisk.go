@@ -13,10 +13,19 @@ import (
 
 // standardModules are what machines of the cloud need: their devices, the file
 // systems of the root disk and the config drive, the power button, the
-// gate's tunnel. Kernels have some of them built in or not at all.
-var standardModules = Modules{
-	Early: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "isofs", "virtio_net"},
-	Late:  []string{"button", "evdev", "virtio_rng", "crc32c_intel", "tun"},
+// gate's tunnel. Kernels have some of them built in or not at all. The agent
+// reads the config drive itself; other programs mount it.
+func standardModules(init string) Modules {
+	m := Modules{
+		Early: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "virtio_net"},
+		Late:  []string{"button", "evdev", "virtio_rng", "crc32c_intel", "tun"},
+	}
+	if init == Agent {
+		m.Late = append(m.Late, "isofs")
+	} else {
+		m.Early = append(m.Early, "isofs")
+	}
+	return m
 }
 
 // makeRamdisk makes the initramfs: the agent as init, and kernel modules. It
@@ -27,11 +36,12 @@ func (b *build) makeRamdisk(_ context.Context, to string) error {
 		return err
 	}
 	defer k.Close() //nolint:errcheck // only read
-	early, err := modules(k, standardModules.Early, b.recipe.Modules.Early)
+	standard := standardModules(b.recipe.Init)
+	early, err := modules(k, standard.Early, b.recipe.Modules.Early)
 	if err != nil {
 		return err
 	}
-	late, err := modules(k, standardModules.Late, b.recipe.Modules.Late)
+	late, err := modules(k, standard.Late, b.recipe.Modules.Late)
 	if err != nil {
 		return err
 	}

@@ -101,13 +101,15 @@ func (b *build) runTo(cmd *exec.Cmd, stdout io.Writer, notable func(line string)
 
 // listen returns a writer that tells what is notable.
 func (b *build) listen(notable func(line string) (text string, tell bool)) *tail {
-	return &tail{tell: func(line string) {
+	return &tail{tell: func(line string) bool {
 		if notable == nil {
-			return
+			return false
 		}
-		if text, tell := notable(line); tell {
+		text, told := notable(line)
+		if told {
 			b.say("  %s", text)
 		}
+		return told
 	}}
 }
 
@@ -130,9 +132,10 @@ func (b *build) output(cmd *exec.Cmd) ([]byte, error) {
 	return out, nil
 }
 
-// tail is a writer that tells each line and remembers the last ones.
+// tail is a writer that tells each line, which says whether that was enough,
+// and remembers the last ones of the others.
 type tail struct {
-	tell    func(line string)
+	tell    func(line string) (told bool)
 	partial []byte
 	lines   []string
 }
@@ -148,7 +151,9 @@ func (t *tail) Write(p []byte) (int, error) {
 		}
 		line := strings.TrimRight(string(t.partial[:i]), "\r")
 		t.partial = t.partial[i+1:]
-		t.tell(line)
+		if t.tell(line) {
+			continue
+		}
 		if t.lines = append(t.lines, line); len(t.lines) > tailLines {
 			t.lines = t.lines[1:]
 		}

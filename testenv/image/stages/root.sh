@@ -73,9 +73,10 @@ as_root() {
 	(IFS='
 '
 		# shellcheck disable=SC2086
-		exec setpriv --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+setfcap,+net_bind_service,+sys_chroot,+mknod,+audit_write \
-			chroot "$root" /usr/bin/env -i HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $STAGE_PROXIES "$@" </dev/null)
+		exec env -i HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $STAGE_PROXIES \
+			setpriv --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+setfcap,+net_bind_service,+sys_chroot,+mknod,+audit_write \
+			chroot "$root" "$@" </dev/null)
 }
 
 missing=
@@ -112,14 +113,14 @@ install() {
 	elif has dnf; then
 		as_root dnf -q -y --setopt=install_weak_deps=False install "$@" && as_root dnf -q clean all
 	else
-		fail "the base system has none of apt-get, apk, dnf to install: $*"
+		fail "the base system has none of apt-get, apk, dnf to install $* (user: {sudo: false} does without sudo)"
 	fi
 }
 
 keep_resolver
-[ "$STAGE_SUDO" != yes ] || has sudo || STAGE_PACKAGES="$STAGE_PACKAGES sudo"
+[ "$STAGE_SUDO" != yes ] || has sudo || STAGE_PACKAGES="${STAGE_PACKAGES:+$STAGE_PACKAGES }sudo"
 if [ -n "$STAGE_PACKAGES" ]; then
-	say "install$STAGE_PACKAGES"
+	say "install $STAGE_PACKAGES"
 	# shellcheck disable=SC2086 # names of packages
 	install $STAGE_PACKAGES
 fi
@@ -128,7 +129,7 @@ if has modprobe; then
 	say "add the kernel's modules"
 	tar -C "$root" -x --numeric-owner --keep-directory-symlink --no-overwrite-dir --wildcards './lib/modules/*' <&5 2>/dev/null || :
 	for modules in "$root"/lib/modules/*; do
-		[ ! -d "$modules" ] || ! has depmod || as_root depmod "${modules##*/}"
+		[ ! -d "$modules" ] || ! has depmod || as_root depmod "${modules##*/}" || say "depmod failed: modprobe will find no modules"
 	done
 fi
 
@@ -139,7 +140,8 @@ set --
 for file in etc/passwd etc/group etc/shadow etc/subuid etc/subgid etc/skel; do
 	[ ! -e "$root/$file" ] || set -- "$@" "$file"
 done
-tar --sort=name -c -C "$work" programs -C "$root" "$@" >&6
+[ $# = 0 ] || set -- -C "$root" "$@"
+tar --sort=name -c -C "$work" programs "$@" >&6
 exec 6>&-
 tar -C "$root" -x --numeric-owner --keep-directory-symlink --no-overwrite-dir
 { read -r user && read -r home && read -r uid && read -r gid; } <"$root/usr/lib/gatehouse/build/account"
@@ -151,9 +153,8 @@ for script in "$root"/usr/lib/gatehouse/build/scripts/*; do
 done
 
 say "warm the caches"
-chroot --userspec="$uid:$gid" --groups= "$root" /usr/bin/env -i \
-	HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin \
-	/bin/sh -eu /usr/lib/gatehouse/build/warm </dev/null >&7
+env -i HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin \
+	chroot --userspec="$uid:$gid" --groups= "$root" /bin/sh -eu /usr/lib/gatehouse/build/warm </dev/null >&7
 
 put_back_resolver
 umount "$root/proc"
