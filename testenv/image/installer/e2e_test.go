@@ -178,12 +178,6 @@ func TestAnInstalledSystemIsOnTheDisk(t *testing.T) {
 	onlyTheDiskIsLeft(t, c, true)
 }
 
-func TestAnInstallerThatDoesNothingFails(t *testing.T) {
-	c := config(t, "nothing")
-	assert.ErrorIs(t, installer.Run(t.Context(), c), installer.ErrNothing)
-	onlyTheDiskIsLeft(t, c, false)
-}
-
 func TestAnInstallerThatPanicsFailsAtOnce(t *testing.T) {
 	c := config(t, "confuse")
 	err := installer.Run(t.Context(), c)

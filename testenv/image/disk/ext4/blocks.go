@@ -1,7 +1,5 @@
 package ext4
 
-import "math"
-
 // mapper finds the runs of a file. They are found in the order of the file,
 // and only up to its end, which bounds the work that a hostile tree can make.
 type mapper struct {
@@ -121,7 +119,11 @@ func (m *mapper) pointers(block []byte) error {
 
 // span is how many blocks of a file a pointer of a level maps.
 func (m *mapper) span(level int) int64 {
-	return int64(math.Pow(float64(m.fs.block/4), float64(level)))
+	blocks := int64(1)
+	for range level {
+		blocks *= m.fs.block / 4
+	}
+	return blocks
 }
 
 func (m *mapper) pointer(to uint32, logical int64, level int) error {

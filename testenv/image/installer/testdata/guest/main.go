@@ -37,10 +37,7 @@ func run() error {
 		return err
 	}
 	verb, hostname, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	switch verb {
-	case "nothing":
-		return nil
-	case "install":
+	if verb == "install" {
 		return install(hostname)
 	}
 	return fmt.Errorf("what does %q mean?", verb)
