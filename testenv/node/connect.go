@@ -60,7 +60,7 @@ func (n *Node) offer(ctx context.Context, services []network.Service, env map[st
 	if err != nil {
 		return n.lost(ctx, err)
 	}
-	n.tasks.Go(func() { forwards.dispatch(&n.tasks) })
+	n.tasks.Go(func() { forwards.dispatch(n.lifetime, &n.tasks) })
 	for _, s := range services {
 		port, err := forwards.listen()
 		if err != nil {

@@ -210,3 +210,32 @@ func TestAnEndedContextEndsAConnect(t *testing.T) {
 	_, err := n.Connect(ctx, network.Access{Services: []network.Service{greeter("A")}})
 	require.ErrorIs(t, err, why)
 }
+
+// A machine may be closed while it opens connections, at any moment of each.
+func TestClosingAConnectedMachineLeavesNothingBehind(t *testing.T) {
+	c := newCloud(t)
+	c.sshd = sshd{forward: true}.serve
+	p := c.provider(t)
+	for range 20 {
+		n := launch(t, p)
+		env, err := n.Connect(t.Context(), network.Access{Services: []network.Service{greeter("A")}})
+		require.NoError(t, err)
+		var clients sync.WaitGroup
+		for range 5 {
+			clients.Go(func() {
+				for {
+					conn, err := net.Dial("tcp", strings.TrimPrefix(env["A"], "http://"))
+					if err != nil {
+						return
+					}
+					_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+					_, _ = conn.Read(make([]byte, 1))
+					conn.Close()
+				}
+			})
+		}
+		get(t, env["A"])
+		require.NoError(t, n.Close(t.Context()))
+		clients.Wait()
+	}
+}

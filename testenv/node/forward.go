@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,16 +61,16 @@ func (f *forwards) listen() (*port, error) {
 	p := &port{
 		address: net.JoinHostPort(host, strconv.FormatUint(uint64(given.Port), 10)),
 		// Room for all that dispatch lets in: it never waits for a server.
-		accepted: make(chan net.Conn, maxForwarded), closed: make(chan struct{}),
+		accepted: make(chan net.Conn, maxForwarded),
 	}
 	f.ports[p.address] = p
 	return p, nil
 }
 
 // dispatch takes the connections that the machine forwards until the
-// machine's connection ends. Those of no port that was asked for are refused,
+// machine's connection ends, and carries them until ctx does. Those of no port that was asked for are refused,
 // as are those beyond maxForwarded.
-func (f *forwards) dispatch(tasks *sync.WaitGroup) {
+func (f *forwards) dispatch(ctx context.Context, tasks *sync.WaitGroup) {
 	for offered := range f.channels {
 		var from struct {
 			Address       string
@@ -88,7 +89,7 @@ func (f *forwards) dispatch(tasks *sync.WaitGroup) {
 		}
 		tasks.Go(func() {
 			defer f.leave()
-			_ = carry(offered, p) // the machine sees its connection break
+			_ = carry(ctx, offered, p) // the machine sees its connection break
 		})
 	}
 }
@@ -116,13 +117,15 @@ func (f *forwards) leave() {
 }
 
 // carry joins a channel with a socket that the port's server gets the other
-// end of. It returns once the machine has let go of the channel, or is gone.
-func carry(offered ssh.NewChannel, p *port) error {
+// end of. It returns once the machine has let go of the channel, or is gone,
+// and ends the socket with ctx.
+func carry(ctx context.Context, offered ssh.NewChannel, p *port) error {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return errors.Join(err, offered.Reject(ssh.ResourceShortage, "no sockets"))
 	}
 	defer ours.Close() //nolint:errcheck // what is lost now, nobody waits for
+	defer context.AfterFunc(ctx, func() { ours.Close() })()
 	channel, requests, err := offered.Accept()
 	if err != nil {
 		return errors.Join(err, theirs.Close())
@@ -178,29 +181,40 @@ func unixConn(fd int) (*net.UnixConn, error) {
 type port struct {
 	address  string
 	accepted chan net.Conn
-	closed   chan struct{}
-	once     sync.Once
+
+	mu     sync.Mutex
+	closed bool
 }
 
 func (p *port) deliver(c net.Conn) {
-	select {
-	case <-p.closed:
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
 		c.Close()
-	case p.accepted <- c:
+		return
 	}
+	p.accepted <- c
 }
 
 func (p *port) Accept() (net.Conn, error) {
-	select {
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case c := <-p.accepted:
+	if c, open := <-p.accepted; open {
 		return c, nil
 	}
+	return nil, net.ErrClosed
 }
 
+// Close closes what nobody has accepted, too.
 func (p *port) Close() error {
-	p.once.Do(func() { close(p.closed) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	close(p.accepted)
+	for c := range p.accepted {
+		c.Close()
+	}
 	return nil
 }
 

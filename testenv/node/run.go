@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,7 @@ import (
 // Step is a script for /bin/sh -e.
 type Step struct {
 	Script string
-	Env    map[string]string // in addition to the node's own; values may hold any byte but NUL
+	Env    map[string]string // in addition to the node's own: names as a shell takes them, values of any bytes but NUL
 	Dir    string            // absolute; empty: the user's home
 }
 
@@ -30,31 +29,20 @@ const (
 // patience is what a machine has to let go of something whose context ended.
 const patience = 2 * time.Second
 
-// identifier is a name that a shell takes for a variable's.
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // command is the step as one line for the user's login shell. Standard error
 // joins standard output in the machine: only there is their order known. Each
 // program that is run on the way to the script costs an emulated machine tens
-// of milliseconds, so env(1) is left to names that need it.
+// of milliseconds: env(1) would be one.
 func (s Step) command() string {
 	var line strings.Builder
 	if s.Dir != "" {
 		fmt.Fprintf(&line, "cd -- %s || exit %d; ", quote(s.Dir), exitNoDirectory)
 	}
 	line.WriteString("exec 2>&1 </dev/null; ")
-	env := ""
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		if identifier.MatchString(name) {
-			line.WriteString("export " + name + "=" + quote(s.Env[name]) + "; ")
-		} else {
-			env += " " + quote(name+"="+s.Env[name])
-		}
+		line.WriteString("export " + name + "=" + quote(s.Env[name]) + "; ")
 	}
-	if env != "" {
-		env = " env" + env
-	}
-	line.WriteString("exec" + env + " /bin/sh -e -c " + quote(s.Script))
+	line.WriteString("exec /bin/sh -e -c " + quote(s.Script))
 	return line.String()
 }
 
