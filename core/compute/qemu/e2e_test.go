@@ -78,12 +78,19 @@ var needed = map[string]bool{
 	"button": true, "evdev": true,
 }
 
-var spawnerArgs = flag.String("spawner", "", "be the process that TestMachinesOutliveAKilledGatehouse kills")
+var (
+	spawnerArgs = flag.String("spawner", "", "be the process that TestMachinesOutliveAKilledGatehouse kills")
+	cyclerArgs  = flag.String("cycler", "", "be one that TestFiftyKilledGatehousesLeaveNothing kills")
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if args := strings.Split(*spawnerArgs, "|"); len(args) == 4 {
 		fmt.Println(spawner(args[0], args[1], args[2], args[3]))
+		os.Exit(1)
+	}
+	if args := strings.Split(*cyclerArgs, "|"); len(args) == 4 {
+		fmt.Println(cycler(args[0], args[1], args[2], args[3]))
 		os.Exit(1)
 	}
 	status := m.Run()

@@ -151,7 +151,7 @@ func (c *Config) fill() error {
 		if err := unix.Sysinfo(&info); err != nil {
 			return os.NewSyscallError("sysinfo", err)
 		}
-		c.TemplateMemoryMB = int(info.Totalram * uint64(info.Unit) >> 20 / 2) //nolint:gosec // what a host has fits
+		c.TemplateMemoryMB = int(info.Totalram * uint64(info.Unit) >> 20 / 2)
 	}
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
