@@ -111,28 +111,44 @@ func readFstab(root *ext4.FS) ([]mounting, error) {
 
 // mount adds what a line of fstab mounts, if it is on the disk.
 func (l layout) mount(m mounting, volumes []volume) error {
-	if m.kind == "swap" {
+	if m.kind == kindSwap {
 		l.swap[strings.Trim(path.Clean(m.source), "/")] = true
 		return nil
 	}
+	if m.dir == "" || m.dir == "none" || virtual(m.dir) {
+		return nil
+	}
 	k := slices.IndexFunc(volumes, func(v volume) bool { return v.is(m.source) })
-	switch {
-	case m.dir == "" || m.dir == "none" || virtual(m.dir):
-		return nil
-	case k < 0 && slices.Contains([]string{"xfs", "btrfs"}, m.kind) && slices.ContainsFunc(volumes, func(v volume) bool { return strings.EqualFold(v.kind, m.kind) }),
-		k >= 0 && volumes[k].fs == nil && volumes[k].kind != kindFAT,
-		k < 0 && strings.HasPrefix(m.source, "/dev/mapper/"):
-		return fmt.Errorf("/%s is a file system of its own (%s on %s) that cannot be read; have the image made with ext4 on a partition", m.dir, m.kind, m.source)
-	case k < 0 || volumes[k].fs == nil: // of another disk, or the firmware's
-		return nil
-	case volumes[k].number == l.root.number:
-		return nil
+	if k < 0 {
+		if m.unreadable(volumes) {
+			return m.refused()
+		}
+		return nil // of another disk
 	}
-	if _, twice := l.mounts[m.dir]; twice {
+	switch v := volumes[k]; {
+	case v.kind == kindFAT || v.number == l.root.number:
+		return nil
+	case v.fs == nil:
+		return m.refused()
+	case l.mounts[m.dir].fs != nil:
 		return fmt.Errorf("its fstab mounts /%s twice", m.dir)
+	default:
+		l.mounts[m.dir] = v
+		return nil
 	}
-	l.mounts[m.dir] = volumes[k]
-	return nil
+}
+
+// unreadable reports whether a line whose source was not found must mean
+// something on the disk: a volume of LVM, or a file system whose label and UUID
+// are not looked for.
+func (m mounting) unreadable(volumes []volume) bool {
+	return strings.HasPrefix(m.source, "/dev/mapper/") || slices.ContainsFunc(volumes, func(v volume) bool {
+		return v.fs == nil && v.kind != kindFAT && strings.EqualFold(v.kind, m.kind)
+	})
+}
+
+func (m mounting) refused() error {
+	return fmt.Errorf("/%s is a file system of its own (%s on %s) that cannot be read; have the image made with ext4 on a partition", m.dir, m.kind, m.source)
 }
 
 // virtual reports whether what is in a directory is made when a system boots.
