@@ -17,8 +17,9 @@ import (
 // handshakeTime bounds how long a client may take to log in.
 const handshakeTime = 60 * time.Second
 
-// Server serves ssh sessions (exec, shell, pty, env, signal; no forwarding and
-// no subsystems) to the users of a passwd file who hold one of the keys.
+// Server serves ssh to the users of a passwd file who hold one of the keys:
+// sessions (exec, shell, pty, env, signal; no subsystems), TCP connections both
+// ways (RFC 4254, section 7) and layer 3 tunnels (tun@openssh.com).
 // Its fields are not to be changed once it serves.
 type Server struct {
 	HostKey   ssh.Signer
@@ -50,14 +51,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		connections.Go(func() {
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			// Whoever waits for the machine knocks and leaves, which is no news.
-			if err := s.serveConn(conn); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			if err := s.serveConn(ctx, conn); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "ssh connection", "err", err)
 			}
 		})
 	}
 }
 
-func (s *Server) serveConn(conn net.Conn) error {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn) error {
 	defer conn.Close()
 	config := &ssh.ServerConfig{PublicKeyCallback: s.authenticate, ServerVersion: "SSH-2.0-gatehouse-agent"}
 	config.AddHostKey(s.HostKey)
@@ -71,26 +72,11 @@ func (s *Server) serveConn(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	go ssh.DiscardRequests(requests)
 	account, err := LookUp(s.Users, client.User())
 	if err != nil {
 		return err
 	}
-	var sessions sync.WaitGroup
-	defer sessions.Wait()
-	for offered := range channels {
-		if offered.ChannelType() != "session" {
-			_ = offered.Reject(ssh.UnknownChannelType, "only sessions are served") // the connection's loop sees it broken
-			continue
-		}
-		channel, requests, err := offered.Accept()
-		if err != nil {
-			return err
-		}
-		sessions.Go(func() {
-			newSession(s, account, channel).serve(requests)
-		})
-	}
+	newConnection(s, client, account).serve(ctx, channels, requests)
 	return nil
 }
 

@@ -3,6 +3,8 @@ package agent_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,6 +29,7 @@ import (
 type guest struct {
 	address string
 	key     ssh.Signer
+	private ed25519.PrivateKey // of key
 	stop    context.CancelFunc
 }
 
@@ -34,7 +37,9 @@ func newGuest(t *testing.T) guest {
 	t.Helper()
 	hostKey, err := agent.NewHostKey()
 	require.NoError(t, err)
-	key, err := agent.NewHostKey()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	key, err := ssh.NewSignerFromKey(private)
 	require.NoError(t, err)
 	dir := t.TempDir()
 	passwd := fmt.Sprintf("gate:x:%d:%d::%s:/bin/sh\n", os.Getuid(), os.Getgid(), dir)
@@ -53,7 +58,7 @@ func newGuest(t *testing.T) guest {
 		cancel()
 		assert.NoError(t, <-served)
 	})
-	return guest{address: listener.Addr().String(), key: key, stop: cancel}
+	return guest{address: listener.Addr().String(), key: key, private: private, stop: cancel}
 }
 
 func (g guest) dial(user string, key ssh.Signer) (*ssh.Client, error) {
@@ -211,13 +216,18 @@ func TestOnlyKnownUsersWithKnownKeysLogIn(t *testing.T) {
 	require.ErrorContains(t, err, "unable to authenticate")
 }
 
-func TestForwardingAndSubsystemsAreRefused(t *testing.T) {
+func TestSubsystemsAndOtherChannelsAreRefused(t *testing.T) {
 	client := newGuest(t).client(t)
-	_, err := client.Dial("tcp", "127.0.0.1:1")
-	require.ErrorContains(t, err, "only sessions")
 	session, err := client.NewSession()
 	require.NoError(t, err)
 	require.Error(t, session.RequestSubsystem("sftp"))
+	_, _, err = client.OpenChannel("x11", nil)
+	require.ErrorContains(t, err, "no such channels")
+	for _, request := range []string{"keepalive@openssh.com", "streamlocal-forward@openssh.com"} {
+		granted, _, err := client.SendRequest(request, true, nil)
+		require.NoError(t, err)
+		assert.False(t, granted)
+	}
 }
 
 func TestOrphansAreReapedAndNoStatusIsTaken(t *testing.T) {
