@@ -103,10 +103,10 @@ ip addr replace %[1]s peer %[2]s dev tun0
 ip link set dev tun0 mtu %[3]d up
 case $1 in *.*.*.*)
 	way=$(ip -o route get "$1" | sed -n "s/^[^ ]* \(via [^ ]* \)\{0,1\}\(dev [^ ]*\).*/\1\2/p")
-	ip route replace "$1" $way
+	[ -z "$way" ] || ip route replace "$1" $way
 esac
 ip route replace default via %[2]s dev tun0
-rm -f /etc/resolv.conf
+[ ! -L /etc/resolv.conf ] || rm /etc/resolv.conf # it may lead to one that another program writes
 echo nameserver %[2]s >/etc/resolv.conf
 ' sh "${SSH_CONNECTION%%%% *}"`, network.GuestAddress, network.GatewayAddress, network.MTU)
 
