@@ -15,7 +15,7 @@ import (
 const (
 	resolverTimeout = 2 * time.Second // until the next resolver is asked
 	maxQueries      = 16              // of one socket at a time
-	maxDatagram     = 64 << 10        // bytes
+	maxDatagram     = 8 << 10         // bytes; a longer answer is asked for by TCP
 )
 
 // errNoResolver says that no name server of the host answered.

@@ -103,7 +103,8 @@ func (f *flows) failed(network string, to netip.AddrPort, err error) {
 }
 
 // datagrams is a UDP socket as a stream of reads and writes: each is a
-// datagram, and it has no end.
+// datagram (of at most 32 KiB, which is how much io.Copy reads), and it has no
+// end.
 type datagrams struct{ net.Conn }
 
 // CloseWrite does nothing.
