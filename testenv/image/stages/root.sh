@@ -14,6 +14,7 @@
 #   STAGE_SUDO      "yes" if there must be sudo
 #   STAGE_PROXIES   variables by which programs find their way out, one a line
 set -eu
+PATH=$PATH:/usr/sbin:/sbin # which an ordinary user's leaves out
 work=$STAGE_DIR
 root=$work/root
 trap 'cd /; umount -R "$root/proc" "$root/dev" 2>/dev/null || :; rm -rf "$work/root" "$work/tmp" "$work"/*' EXIT
@@ -37,6 +38,7 @@ fi
 mkdir "$root" "$work/tmp"
 chmod 755 "$root"
 export TMPDIR="$work/tmp"
+touch -d "1 second ago" "$work/begin" # for the clock by which files get their times ticks slowly
 
 say "unpack the base system"
 tar -C "$root" -x --numeric-owner --xattrs --xattrs-include=security.capability <&4
@@ -46,7 +48,6 @@ for dir in dev proc sys run tmp var/tmp etc usr/lib; do
 done
 chmod 1777 "$root/tmp" "$root/var/tmp"
 rm -rf "$root"/boot/*
-touch "$work/begin"
 
 # has PROGRAM: whether the tree has it, be it through a link of the tree's own.
 has() {
