@@ -26,6 +26,8 @@ const (
 	directImage = "33333333-3333-4333-8333-333333333333" // boots kernelImage
 	queuedImage = "44444444-4444-4444-8444-444444444444"
 	largeImage  = "55555555-5555-4555-8555-555555555555"
+	forkedImage = "66666666-6666-4666-8666-666666666666" // asks to be forked
+	neitherFork = "77777777-7777-4777-8777-777777777777" // does and doesn't
 	volumeA     = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 	volumeB     = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
 	project     = "0123456789abcdef0123456789abcdef"
@@ -66,6 +68,8 @@ func (i *images) Get(_ context.Context, _, id string) (compute.Image, error) {
 		kernelImage: {DiskFormat: "aki", Active: true},
 		queuedImage: {DiskFormat: "raw"},
 		largeImage:  {DiskFormat: "raw", Active: true, VirtualSize: 100 << 30, MinRAMMB: 4096},
+		forkedImage: {DiskFormat: "qcow2", Active: true, Properties: map[string]string{"gatehouse_fork": "True"}},
+		neitherFork: {DiskFormat: "qcow2", Active: true, Properties: map[string]string{"gatehouse_fork": "maybe"}},
 		directImage: {
 			DiskFormat: "raw", Active: true,
 			Properties: map[string]string{"kernel_id": kernelImage, "os_command_line": "root=/dev/vda"},

@@ -91,7 +91,7 @@ func arguments(m compute.Machine, a Acceleration, v variant) []string {
 		"-device", "virtio-rng-pci,rng=rng,addr="+rngSlot,
 	)
 	args = append(args, rootArguments(m.Root, v.layered)...)
-	args = append(args, networkArguments(m.Interface)...)
+	args = append(args, networkArguments(m.Interface, v)...)
 	for _, disk := range m.Disks {
 		args = append(args, "-blockdev", compact(diskNode(disk)), "-device", compact(diskDevice(disk)))
 	}
@@ -178,7 +178,10 @@ func rootArguments(base compute.BaseImage, layered bool) []string {
 // networkArguments give the machine QEMU's user network, one of its own. With
 // restrict, the guest's packets go nowhere but into connections that came in
 // by a forwarded port.
-func networkArguments(i compute.Interface) []string {
+//
+// A guest that is forked would announce itself to the network at once
+// (guest_announce), with the MAC address of its template.
+func networkArguments(i compute.Interface, v variant) []string {
 	net := []string{"user,id=net,ipv6=off,restrict=on"}
 	if i.Outgoing {
 		net[0] = "user,id=net,ipv6=off"
@@ -189,6 +192,9 @@ func networkArguments(i compute.Interface) []string {
 		}
 	}
 	device := "virtio-net-pci,id=net,netdev=net,romfile=,addr=" + netSlot
+	if v.memory != "" {
+		device += ",guest_announce=off"
+	}
 	if i.MAC != "" {
 		device += ",mac=" + i.MAC
 	}

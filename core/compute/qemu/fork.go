@@ -95,6 +95,14 @@ func (d *Driver) forkFromTemplate(ctx context.Context, m *machine) error {
 		return err
 	}
 	defer d.templates.release(t)
+	// A fork is work for a processor. Of more at once than there are
+	// processors, all would be late; so they take turns.
+	select {
+	case d.forking <- struct{}{}:
+		defer func() { <-d.forking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := m.layOut(t); err != nil {
 		return explain("", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/digitalocean/go-qemu/qmp"
 
@@ -27,7 +29,11 @@ func (d *Driver) makeTemplate(ctx context.Context, t *template, spec compute.Mac
 	if err != nil {
 		return err
 	}
-	if err := t.save(ctx, p); err != nil {
+	err = p.settle(ctx)
+	if err == nil {
+		err = t.save(ctx, p)
+	}
+	if err != nil {
 		return d.abort(m, p, err)
 	}
 	if err := p.end(); err != nil {
@@ -90,6 +96,57 @@ func (d *Driver) bootTemplate(ctx context.Context, m *machine) (*process, error)
 		return nil, errors.Join(fmt.Errorf("%w; the guest's console ends in %q", err, lastLines(console, 3)), readErr)
 	}
 	return p, nil
+}
+
+// settle waits until the guest is idle: what it does after it has said that it
+// is ready, every fork would have to do. A guest that goes on working is not
+// waited for any longer than settleTimeout.
+func (p *process) settle(ctx context.Context) error {
+	const (
+		settleTimeout = 5 * time.Second
+		look          = 150 * time.Millisecond
+		idle          = look / 10 // of processor time
+	)
+	timeout, again := time.NewTimer(settleTimeout), time.NewTicker(look)
+	defer timeout.Stop()
+	defer again.Stop()
+	before := time.Duration(0)
+	for {
+		used, err := p.processorTime()
+		if err != nil {
+			return err
+		}
+		if before > 0 && used-before <= idle {
+			return nil
+		}
+		before = used
+		select {
+		case <-again.C:
+		case <-timeout.C:
+			return nil
+		case <-p.gone:
+			return errors.New("QEMU ended before its guest was saved")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// processorTime is how much of it the process has had: proc_pid_stat(5).
+func (p *process) processorTime() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	if err != nil {
+		return 0, err
+	}
+	_, fields, _ := strings.Cut(string(text), ") ") // the name may hold anything
+	var state string
+	var skipped, user, system int64
+	n := &skipped
+	if _, err := fmt.Sscan(fields, &state, n, n, n, n, n, n, n, n, n, n, &user, &system); err != nil {
+		return 0, fmt.Errorf("processor time of process %d: %w", p.pid, err)
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every host
+	return time.Duration(user+system) * tick, nil
 }
 
 // save writes the state of a template's QEMU into a file, after which it does

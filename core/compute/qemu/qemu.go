@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -71,6 +72,7 @@ type Driver struct {
 	prover *prover
 
 	templates     *templates
+	forking       chan struct{} // holds a token for each fork that is being made
 	forkedTimeout time.Duration
 
 	mu       sync.Mutex
@@ -103,6 +105,7 @@ func New(c Config) (*Driver, error) {
 	d := &Driver{
 		Config: c, log: c.Log, lock: lock, boot: boot,
 		events: newHub(), machines: map[string]*machine{}, forkedTimeout: forkedTimeout,
+		forking: make(chan struct{}, runtime.NumCPU()),
 	}
 	d.prover = newProver(d)
 	if d.templates, err = newTemplates(filepath.Join(c.Dir, templatesDir), c.Log, d.sweepTemplate); err != nil {
