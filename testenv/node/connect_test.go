@@ -42,23 +42,27 @@ func get(t *testing.T, url string) string {
 }
 
 func TestServicesAppearAtTheMachinesLoopbackUntilItIsClosed(t *testing.T) {
-	c := newCloud(t)
-	c.sshd = sshd{forward: true}.serve
-	n := launch(t, c.provider(t))
-	closed := false
-	one := greeter("ONE")
-	one.Close = func() { closed = true }
-	env, err := n.Connect(t.Context(), network.Access{Services: []network.Service{one, greeter("TWO")}, Env: map[string]string{"THREE": "3"}})
-	require.NoError(t, err)
-	assert.Equal(t, "3", env["THREE"])
-	for range 3 {
-		assert.Equal(t, "hello from ONE", get(t, env["ONE"]))
-		assert.Equal(t, "hello from TWO", get(t, env["TWO"]))
+	for name, serve := range map[string]func(net.Conn, *ssh.ServerConfig){"the agent": nil, "another server": sshd{forward: true}.serve} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			c.sshd = serve
+			n := launch(t, c.provider(t))
+			closed := false
+			one := greeter("ONE")
+			one.Close = func() { closed = true }
+			env, err := n.Connect(t.Context(), network.Access{Services: []network.Service{one, greeter("TWO")}, Env: map[string]string{"THREE": "3"}})
+			require.NoError(t, err)
+			assert.Equal(t, "3", env["THREE"])
+			for range 3 {
+				assert.Equal(t, "hello from ONE", get(t, env["ONE"]))
+				assert.Equal(t, "hello from TWO", get(t, env["TWO"]))
+			}
+			require.NoError(t, n.Close(t.Context()))
+			assert.True(t, closed)
+			_, err = net.Dial("tcp", strings.TrimPrefix(env["ONE"], "http://"))
+			require.Error(t, err)
+		})
 	}
-	require.NoError(t, n.Close(t.Context()))
-	assert.True(t, closed)
-	_, err = net.Dial("tcp", strings.TrimPrefix(env["ONE"], "http://"))
-	require.Error(t, err)
 }
 
 func TestAProxyInTheMachineCarriesTunnels(t *testing.T) {
