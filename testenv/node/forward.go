@@ -124,8 +124,8 @@ func carry(ctx context.Context, offered ssh.NewChannel, p *port) error {
 	if err != nil {
 		return errors.Join(err, offered.Reject(ssh.ResourceShortage, "no sockets"))
 	}
-	defer ours.Close() //nolint:errcheck // what is lost now, nobody waits for
-	defer context.AfterFunc(ctx, func() { ours.Close() })()
+	defer ours.Close()                                          //nolint:errcheck // what is lost now, nobody waits for
+	defer context.AfterFunc(ctx, func() { _ = ours.Close() })() // see above
 	channel, requests, err := offered.Accept()
 	if err != nil {
 		return errors.Join(err, theirs.Close())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -278,6 +279,38 @@ func TestAMachinesConnectionsAreBounded(t *testing.T) {
 	assert.Len(t, opened, 256)
 	mu.Unlock()
 	require.NoError(t, n.Close(t.Context()))
+}
+
+// What is no packet costs a machine its way out, and nothing else.
+func TestATunnelThatCarriesNoPacketsEnds(t *testing.T) {
+	for name, junk := range map[string][]byte{
+		"another family":   {0, 0, 0, 7, 0x45, 0, 0, 20, 0, 0, 0, 0},
+		"another version":  {0, 0, 0, 2, 0x65, 0, 0, 20, 0, 0, 0, 0},
+		"a packet of none": {0, 0, 0, 2, 0x45, 0, 0, 0, 0, 0, 0, 0},
+		"a short packet":   {0, 0, 0, 2, 0x45, 0, 0, 19, 0, 0, 0, 0},
+		"a packet too big": {0, 0, 0, 24, 0x60, 0, 0, 0, 0xff, 0xff, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			ended := make(chan struct{})
+			c.sshd = sshd{open: func(offered ssh.NewChannel) {
+				channel, requests, err := offered.Accept()
+				assert.NoError(t, err)
+				go ssh.DiscardRequests(requests)
+				_, _ = channel.Write(junk)
+				discard(channel)
+				close(ended)
+			}}.serve
+			n := launch(t, c.provider(t))
+			_, err := n.Connect(t.Context(), network.Access{Router: network.NewRouter(slog.New(slog.DiscardHandler))})
+			require.NoError(t, err)
+			<-ended
+			exit, err := n.Run(t.Context(), node.Step{Script: "true"}, io.Discard)
+			require.NoError(t, err)
+			assert.Zero(t, exit)
+			require.NoError(t, n.Close(t.Context()))
+		})
+	}
 }
 
 // What one machine has on its console says nothing of another.
