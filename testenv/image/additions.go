@@ -23,6 +23,9 @@ const (
 	building = ours + "/build"
 )
 
+// templateScript is where the agent finds a script for templates.
+func templateScript(i int) string { return fmt.Sprintf("%s/template.d/%02d-recipe", ours, i) }
+
 // system is what is known of a root file system once its packages are
 // installed.
 type system struct {
@@ -96,7 +99,7 @@ func (b *build) writeAdditions(w io.Writer, s *system, modules []downloaded) err
 	t.File(building+"/account", 0o644, fmt.Sprintf("%s\n%s\n%d\n%d\n", job.name, job.home, job.uid, job.gid))
 	t.File(ours+"/user", 0o644, job.name+"\n")
 	for i, command := range b.recipe.Template {
-		t.File(fmt.Sprintf("%s/template.d/%02d-recipe", ours, i), 0o755, "#!/bin/sh -e\n"+command+"\n")
+		t.File(templateScript(i), 0o755, "#!/bin/sh -e\n"+command+"\n")
 	}
 	for i, script := range b.recipe.Scripts {
 		t.File(fmt.Sprintf("%s/scripts/%02d", building, i), 0o755, script+"\n")
