@@ -108,6 +108,21 @@ func TestAdditionsFollowTheRecipeAndTheSystem(t *testing.T) {
 	assert.Equal(t, member{1000, 0o640, "deep"}, files["opt/tree/sub/f"])
 }
 
+func TestTheSameAdditionsAreTheSameArchive(t *testing.T) {
+	b := newBuild(t)
+	b.recipe.Environment = map[string]string{"A": "1", "B": "2", "C": "3"}
+	archive := func() []byte {
+		s, err := readSystem(archiveOf(t, map[string]string{"programs": "bash\n"}))
+		require.NoError(t, err)
+		var archive bytes.Buffer
+		require.NoError(t, b.writeAdditions(&archive, s, nil))
+		return archive.Bytes()
+	}
+	first := archive()
+	require.NoError(t, os.Chtimes(b.config.Agent, epoch, epoch.AddDate(1, 0, 0)))
+	assert.Equal(t, first, archive(), "whenever the host's files are from")
+}
+
 func TestAFileOfAnUnknownOwnerIsNamed(t *testing.T) {
 	b := newBuild(t)
 	b.recipe.Files = []File{{Path: "/a", Owner: "nobody3"}}

@@ -149,6 +149,7 @@ func TestARegisteredImageNamesItsKernelAndRamdisk(t *testing.T) {
 	assert.Equal(t, "qcow2", root["disk_format"])
 	assert.EqualValues(t, 3, root["min_disk"])
 	assert.Equal(t, "root=/dev/vda", root["os_command_line"])
+	assert.NotContains(t, root, image.ForkProperty, "another init than ours cannot be forked")
 	assert.Equal(t, "kernel one", g.images[root["kernel_id"].(string)]["data"])
 	assert.Equal(t, "ari", g.images[root["ramdisk_id"].(string)]["container_format"])
 
@@ -156,6 +157,27 @@ func TestARegisteredImageNamesItsKernelAndRamdisk(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, id, again, "the same content is registered once")
 	assert.Len(t, g.images, 3)
+}
+
+func TestAnImageOfOurInitAsksForForks(t *testing.T) {
+	g, client := newGlance(t)
+	a := artefacts(t, "one")
+	a.Forks = true
+	id, err := image.Register(t.Context(), client, a)
+	require.NoError(t, err)
+	root := g.images[id]
+	assert.Equal(t, "true", root[image.ForkProperty])
+	assert.NotContains(t, g.images[root["kernel_id"].(string)], image.ForkProperty)
+}
+
+func TestArtefactsThatAnotherBuildReplacedAreNotRegistered(t *testing.T) {
+	g, client := newGlance(t)
+	a := artefacts(t, "one")
+	require.NoError(t, os.Remove(a.Root))
+	_, err := image.Register(t.Context(), client, a)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "another build has replaced them")
+	assert.Empty(t, g.names())
 }
 
 func TestANewImageReplacesTheOldOnes(t *testing.T) {
