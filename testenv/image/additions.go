@@ -105,7 +105,9 @@ func (b *build) writeAdditions(w io.Writer, s *system, modules []downloaded) err
 		t.File(fmt.Sprintf("%s/scripts/%02d", building, i), 0o755, script+"\n")
 	}
 	t.File(building+"/warm", 0o644, b.warmScript())
-	t.File("etc/environment", 0o644, strings.Join(b.settings(), "\n")+"\n")
+	if settings := b.settings(); len(settings) > 0 {
+		t.File("etc/environment", 0o644, strings.Join(settings, "\n")+"\n")
+	}
 	b.addInit(t)
 	for _, c := range b.recipe.Copy {
 		t.Copy(b.config.Inputs[c.From], strings.TrimPrefix(c.To, "/"), c.Exclude)

@@ -62,6 +62,7 @@ func TestAdditionsToASystemWithNothing(t *testing.T) {
 	assert.Equal(t, "root:*:0:0:root:/root:/bin/sh\ngate:*:1000:1000::/home/gate:/bin/sh\n", files["etc/passwd"].text)
 	assert.Equal(t, "root:x:0:\ngate:x:1000:\n", files["etc/group"].text)
 	assert.NotContains(t, files, "etc/shadow")
+	assert.NotContains(t, files, "etc/environment", "what is there stays")
 	assert.Equal(t, member{1000, 0o755, ""}, files["home/gate/src/"])
 	assert.Equal(t, "gate\n", files["usr/lib/gatehouse/user"].text)
 	assert.Equal(t, "gate\n/home/gate\n1000\n1000\n", files["usr/lib/gatehouse/build/account"].text)

@@ -54,14 +54,14 @@ func (b *build) remake(ctx context.Context, l layer) error {
 func (b *build) prune(a Artefacts) error {
 	wanted := []string{b.baseTar, notesOf(b.baseTar), a.Kernel, a.Ramdisk, a.Root, b.proof(a)}
 	var failed []error
-	for _, kind := range []string{"base-", "kernel-", "root-", "ramdisk-", "image-"} {
+	for _, kind := range []string{"base-", "kernel-", "root-", "ramdisk-", "image-", "check-"} {
 		found, err := filepath.Glob(filepath.Join(b.dir, kind+"*"))
 		if err != nil {
 			return err
 		}
 		for _, file := range found {
 			if !slices.Contains(wanted, file) {
-				failed = append(failed, os.Remove(file))
+				failed = append(failed, os.RemoveAll(file))
 			}
 		}
 	}

@@ -34,10 +34,14 @@ func TestOnlyTheLastBuildIsKept(t *testing.T) {
 	for _, file := range []string{old, old + ".new", b.baseTar, notesOf(b.baseTar), a.Kernel, a.Ramdisk, a.Root} {
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
 	}
+	check := filepath.Join(b.dir, "check-123")
+	require.NoError(t, os.Mkdir(check, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(check, "config.iso"), nil, 0o600))
 	assert.False(t, b.checked(a))
 	require.NoError(t, b.keep(a))
 	assert.True(t, b.checked(a))
 	assert.NoFileExists(t, old)
+	assert.NoDirExists(t, check, "a killed build's")
 	assert.NoFileExists(t, old+".new")
 	assert.FileExists(t, a.Root)
 	assert.FileExists(t, b.config.Agent)

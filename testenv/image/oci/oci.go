@@ -125,7 +125,7 @@ func holds(file, member string) (bool, error) {
 			return false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", file, err)
+			return false, fmt.Errorf("%s is no tar file (a compressed one must be unpacked first): %w", file, err)
 		}
 		if strings.TrimPrefix(h.Name, "./") == member {
 			return true, nil

@@ -207,6 +207,13 @@ func TestAnArchiveThatClimbsOutIsRefused(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(filepath.Dir(dir), "evil"))
 }
 
+func TestACompressedArchiveIsSaidToBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "image.tar.gz")
+	require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte{0x1f, 0x8b}, 512), 0o600))
+	_, err := oci.Archive(file, t.TempDir())
+	require.ErrorContains(t, err, "must be unpacked first")
+}
+
 func TestWhatIsNoReferenceIsSaid(t *testing.T) {
 	require.NoError(t, oci.CheckReference("docker.io/library/debian:12"))
 	require.Error(t, oci.CheckReference("not a reference"))
