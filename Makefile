@@ -43,7 +43,7 @@ unit: setup-test ## unit tests with the race detector
 .PHONY: e2e
 e2e: setup-test build tools ## end-to-end tests: real clients, real VMs
 	@scripts/fetch-kernel.sh
-	go test -tags e2e -count 1 -p 1 -timeout 25m -run '$(RUN)' ./core/compute/qemu ./review/web ./tools/gatehouse/e2e
+	go test -tags e2e -count 1 -p 1 -timeout 25m -run '$(RUN)' ./core/compute/qemu ./testenv/image/... ./review/web ./tools/gatehouse/e2e
 
 .PHONY: bench
 bench: setup-test build tools ## benchmarks: machines against their bar, then the hot paths

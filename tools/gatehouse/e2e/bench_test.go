@@ -137,7 +137,7 @@ func lives(b *testing.B, p *node.Provider, atOnce int) (created, deleted samples
 		require.NoError(b, errs[i])
 		created = append(created, m.took)
 		began := time.Now()
-		require.NoError(b, m.Close(b.Context()))
+		require.NoError(b, m.Close(b.Context()), "gatehouse said:\n%s", shared.out)
 		deleted = append(deleted, time.Since(began))
 	}
 	return created, deleted

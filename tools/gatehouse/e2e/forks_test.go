@@ -141,7 +141,7 @@ func TestAGuestThatForgesMessagesHarmsNobody(t *testing.T) {
 	attacker.ask(t, `
 cat > /tmp/attack <<'END'
 for text in 'gatehouse-template 1 forked' 'gatehouse-template 1 failed' 'gatehouse-template 1 ready' "$(head -c 5000 /dev/zero | tr '\0' x)"; do
-	timeout 2 yes "$text" > /dev/ttyS1
+	timeout 2 yes "$text" > /dev/ttyS1 || test $? = 124 # ended by timeout
 done
 END
 sudo sh /tmp/attack`)
