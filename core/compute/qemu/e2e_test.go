@@ -132,29 +132,29 @@ func (j *journal) count(text string) int { return strings.Count(j.String(), text
 
 // newHost makes a host without machines. What it still has in the end is
 // destroyed.
-func newHost(t *testing.T) *host {
-	t.Helper()
-	h := &host{dir: filepath.Join(t.TempDir(), strings.Repeat("a long name ", 10)), image: filepath.Join(t.TempDir(), "image")}
-	require.NoError(t, os.WriteFile(h.image, make([]byte, 1<<20), 0o600))
-	t.Cleanup(func() {
-		ids, err := h.driver.Machines(t.Context())
-		require.NoError(t, err)
+func newHost(tb testing.TB) *host {
+	tb.Helper()
+	h := &host{dir: filepath.Join(tb.TempDir(), strings.Repeat("a long name ", 10)), image: filepath.Join(tb.TempDir(), "image")}
+	require.NoError(tb, os.WriteFile(h.image, make([]byte, 1<<20), 0o600))
+	tb.Cleanup(func() {
+		ids, err := h.driver.Machines(tb.Context())
+		require.NoError(tb, err)
 		for _, id := range ids {
-			require.NoError(t, h.driver.Destroy(t.Context(), id))
+			require.NoError(tb, h.driver.Destroy(tb.Context(), id))
 		}
-		require.NoError(t, h.driver.Close())
+		require.NoError(tb, h.driver.Close())
 	})
-	h.open(t)
+	h.open(tb)
 	return h
 }
 
-func (h *host) open(t *testing.T) *qemu.Driver {
-	t.Helper()
+func (h *host) open(tb testing.TB) *qemu.Driver {
+	tb.Helper()
 	driver, err := qemu.New(qemu.Config{
 		Dir: h.dir, Accel: "tcg", OutgoingReachesHost: true, System: h.system,
-		Log: slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &h.log), nil)),
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(tb.Output(), &h.log), nil)),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	h.driver = driver
 	return driver
 }
@@ -167,12 +167,12 @@ func (h *host) reopen(t *testing.T) compute.Driver {
 }
 
 // machine describes a machine that boots the test's guest.
-func (h *host) machine(t *testing.T) compute.Machine {
-	t.Helper()
+func (h *host) machine(tb testing.TB) compute.Machine {
+	tb.Helper()
 	g, err := guest()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return compute.Machine{
-		ID: uuid.NewString(), Name: t.Name(), VCPUs: 1, MemoryMB: 256,
+		ID: uuid.NewString(), Name: tb.Name(), VCPUs: 1, MemoryMB: 256,
 		Root:   compute.BaseImage{File: h.image, Format: "raw"},
 		Kernel: g.kernel, Ramdisk: g.ramdisk, CommandLine: commandLine,
 	}
@@ -202,8 +202,11 @@ func setUp(t *testing.T) drivertest.Setup {
 
 func (h *host) setup() drivertest.Setup {
 	return drivertest.Setup{
-		Driver:  h.driver,
-		Machine: h.machine,
+		Driver: h.driver,
+		Machine: func(t *testing.T) compute.Machine {
+			t.Helper()
+			return h.machine(t)
+		},
 		Disk:    h.disk,
 		Boot:    "guest: up",
 		Kill:    h.kill,

@@ -191,11 +191,17 @@ func (h *host) resident(t *testing.T, id string) (mb int) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.driver.PID(id)))
 	require.NoError(t, err)
-	_, size, ok := strings.Cut(string(text), "VmRSS:")
-	require.True(t, ok)
-	_, err = fmt.Sscan(size, &mb)
-	require.NoError(t, err)
-	return mb >> 10
+	return field(t, string(text), "VmRSS:") >> 10
+}
+
+// field is a number that a file of /proc gives a name.
+func field(tb testing.TB, text, name string) (number int) {
+	tb.Helper()
+	_, value, ok := strings.Cut(text, name)
+	require.True(tb, ok, "%s in %s", name, text)
+	_, err := fmt.Sscan(value, &number)
+	require.NoError(tb, err)
+	return number
 }
 
 // TestHostOutOfMemoryBoots has QEMU find too little memory for a fork, or be
