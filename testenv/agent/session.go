@@ -21,6 +21,7 @@ type session struct {
 	env      []string
 	terminal *terminal // nil: pipes
 	running  *running  // nil: nothing was started yet
+	started  *wires    // those of a program that nobody attends to yet
 	ended    chan struct{}
 }
 
@@ -36,10 +37,17 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		if err != nil {
 			s.server.Log.Warn("ssh session", "request", r.Type, "err", err)
 		}
+		var gone error
 		if r.WantReply {
-			if err := r.Reply(err == nil, nil); err != nil {
-				break
-			}
+			gone = r.Reply(err == nil, nil)
+		}
+		// Not before: a program may end at once, and the channel with it.
+		if s.started != nil {
+			go s.attend(s.started)
+			s.started = nil
+		}
+		if gone != nil {
+			break
 		}
 	}
 	if s.running != nil {
@@ -125,8 +133,7 @@ func (s *session) start(argv []string) error {
 		group.remove()
 		return err
 	}
-	s.running = &running{process: process, group: group}
-	go s.attend(wires)
+	s.running, s.started = &running{process: process, group: group}, wires
 	return nil
 }
 
@@ -146,6 +153,9 @@ func (s *session) attend(w *wires) {
 		s.reportEnd(state)
 	}
 	_ = s.channel.Close() // it may be closed already
+	if err := s.server.groups.restock(); err != nil {
+		s.server.Log.Warn("ssh session", "err", err)
+	}
 }
 
 // reportEnd sends exit-status or exit-signal (RFC 4254, section 6.10).
