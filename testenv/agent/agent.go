@@ -6,8 +6,13 @@
 // into it. It stays where it is in memory, so nothing a job does to the root
 // file system (filling it, removing it) takes the agent away; and being PID 1
 // it can be killed neither by `kill -9 -1` nor by the kernel's out-of-memory
-// killer. Then it reads the OpenStack config drive, configures the network of
-// a QEMU machine with user networking, and serves ssh (RFC 4254) on port 22.
+// killer. It configures the network of a QEMU machine with user networking,
+// reads the OpenStack config drive, and serves ssh (RFC 4254) on port 22.
+//
+// Between what needs no identity and what does, the boot can stop: then the
+// machine is a template, and copies of it go on, each as a server of its own.
+// Words of the kernel command line choose that (gatehouse.template=TTY), or
+// another program as PID 1 (gatehouse.init=PATH).
 package agent
 
 import (

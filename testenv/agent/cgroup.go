@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,26 +18,53 @@ const (
 // sessionGroup is the cgroup (cgroups(7), version 2) that holds those of all
 // sessions. A nil one makes nil groups.
 type sessionGroup struct {
-	path string
-	last atomic.Int64
+	path  string
+	last  atomic.Int64
+	spare chan *group // one, made when nobody waits for it
 }
 
 func newSessionGroup() (*sessionGroup, error) {
-	s := &sessionGroup{path: filepath.Join(cgroupRoot, "sessions")}
+	s := &sessionGroup{path: filepath.Join(cgroupRoot, "sessions"), spare: make(chan *group, 1)}
 	if err := writeControl(cgroupRoot, "cgroup.subtree_control", "+pids"); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(s.path, 0o750); err != nil {
 		return nil, err
 	}
-	return s, writeControl(s.path, "pids.max", fmt.Sprint(maxProcesses))
+	return s, errors.Join(writeControl(s.path, "pids.max", fmt.Sprint(maxProcesses)), s.restock())
 }
 
-// add makes the cgroup of one session.
+// add returns the cgroup of one session.
 func (s *sessionGroup) add() (*group, error) {
 	if s == nil {
 		return nil, nil //nolint:nilnil // a nil group is one that does nothing
 	}
+	select {
+	case g := <-s.spare:
+		return g, nil
+	default:
+		return s.make()
+	}
+}
+
+// restock makes the next session's cgroup ahead of it.
+func (s *sessionGroup) restock() error {
+	if s == nil || len(s.spare) > 0 {
+		return nil
+	}
+	g, err := s.make()
+	if err != nil {
+		return err
+	}
+	select {
+	case s.spare <- g:
+	default:
+		g.remove()
+	}
+	return nil
+}
+
+func (s *sessionGroup) make() (*group, error) {
 	path := filepath.Join(s.path, fmt.Sprint(s.last.Add(1)))
 	if err := os.Mkdir(path, 0o750); err != nil {
 		return nil, err
