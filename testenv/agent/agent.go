@@ -159,7 +159,7 @@ func (m *machine) identify(data ConfigDrive) (*identified, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listen(":22")
+	listener, err := listen("0.0.0.0:22") // the network has no IPv6
 	if err != nil {
 		return nil, err
 	}

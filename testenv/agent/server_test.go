@@ -115,6 +115,16 @@ func TestACommandHasItsFilesAndEnvironmentAndReportsItsStatus(t *testing.T) {
 	assert.Equal(t, "err", stderr.String())
 }
 
+func TestAProgramMayEndAtOnce(t *testing.T) {
+	client := newGuest(t).client(t)
+	for range 200 {
+		session, err := client.NewSession()
+		require.NoError(t, err)
+		require.NoError(t, session.Start("exit 0"))
+		require.NoError(t, session.Wait())
+	}
+}
+
 func TestTheLastSettingOfAVariableCounts(t *testing.T) {
 	session := newGuest(t).session(t)
 	require.NoError(t, session.Setenv("LANG", "one"))
