@@ -44,9 +44,13 @@ func (m *machine) awaitFork(line *line, chores []chore) (*identified, error) {
 		return nil, err
 	}
 	m.doAll(chores)
-	m.doAll(m.warmUps())
-	unix.Sync()
-	<-time.After(settlingTime)
+	if err := m.keepingTime(func() {
+		m.doAll(m.warmUps())
+		unix.Sync()
+		<-time.After(settlingTime)
+	}); err != nil {
+		return nil, err
+	}
 	runtime.GC() // so that no fork has to before somebody uses it
 
 	if err := line.say("ready"); err != nil {
