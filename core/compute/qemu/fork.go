@@ -99,18 +99,43 @@ func (d *Driver) forkFromTemplate(ctx context.Context, m *machine) error {
 	// processors, all would be late; so they take turns.
 	select {
 	case d.forking <- struct{}{}:
-		defer func() { <-d.forking }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := m.layOut(t); err != nil {
-		return explain("", err)
-	}
-	err = d.launchFork(ctx, m, t, acceleration)
+	err = d.takeTurn(ctx, m, t, acceleration)
+	d.watchers.Go(func() {
+		defer func() { <-d.forking }()
+		d.letAnswer(m)
+	})
 	if errors.Is(err, errTemplateBroken) && ctx.Err() == nil {
 		d.templates.condemn(t, err)
 	}
 	return err
+}
+
+func (d *Driver) takeTurn(ctx context.Context, m *machine, t *template, a Acceleration) error {
+	if err := m.layOut(t); err != nil {
+		return explain("", err)
+	}
+	return d.launchFork(ctx, m, t, a)
+}
+
+// letAnswer returns when a fork's guest is idle. A turn lasts till then, for
+// whoever asked for the machine speaks with it at once, in a guest of which TCG
+// has translated little yet; if the next fork began already, both would be
+// late. What else a guest does is waited for no longer than answerTime.
+func (d *Driver) letAnswer(m *machine) {
+	const (
+		answerTime = 400 * time.Millisecond
+		look       = 40 * time.Millisecond
+	)
+	p := m.running()
+	if p == nil {
+		return // it did not become one
+	}
+	if err := p.settle(context.Background(), answerTime, look); err != nil {
+		d.log.Debug("fork's turn ends", "server", m.id, "reason", err)
+	}
 }
 
 // layOut puts the files of a fork into its directory.

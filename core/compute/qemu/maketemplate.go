@@ -29,7 +29,8 @@ func (d *Driver) makeTemplate(ctx context.Context, t *template, spec compute.Mac
 	if err != nil {
 		return err
 	}
-	err = p.settle(ctx)
+	// What it does after it has said that it is ready, every fork would have to.
+	err = p.settle(ctx, 5*time.Second, 150*time.Millisecond)
 	if err == nil {
 		err = t.save(ctx, p)
 	}
@@ -98,16 +99,11 @@ func (d *Driver) bootTemplate(ctx context.Context, m *machine) (*process, error)
 	return p, nil
 }
 
-// settle waits until the guest is idle: what it does after it has said that it
-// is ready, every fork would have to do. A guest that goes on working is not
-// waited for any longer than settleTimeout.
-func (p *process) settle(ctx context.Context) error {
-	const (
-		settleTimeout = 5 * time.Second
-		look          = 150 * time.Millisecond
-		idle          = look / 10 // of processor time
-	)
-	timeout, again := time.NewTimer(settleTimeout), time.NewTicker(look)
+// settle waits until the guest is idle, as it is if a look at it finds that it
+// took less than a tenth of a processor since the last one. One that goes on
+// working is not waited for any longer than most.
+func (p *process) settle(ctx context.Context, most, look time.Duration) error {
+	timeout, again := time.NewTimer(most), time.NewTicker(look)
 	defer timeout.Stop()
 	defer again.Stop()
 	before := time.Duration(0)
@@ -116,7 +112,7 @@ func (p *process) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if before > 0 && used-before <= idle {
+		if before > 0 && used-before <= look/10 {
 			return nil
 		}
 		before = used
@@ -125,7 +121,7 @@ func (p *process) settle(ctx context.Context) error {
 		case <-timeout.C:
 			return nil
 		case <-p.gone:
-			return errors.New("QEMU ended before its guest was saved")
+			return errors.New("QEMU ended before its guest was idle")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
