@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -38,6 +39,9 @@ const settling = 10 * time.Second
 // Main is the life of PID 1. It returns only if the kernel refuses to power
 // the machine off.
 func Main(console io.Writer) {
+	// It mostly waits. Threads that pass work on from one vCPU to another cost
+	// more than they save.
+	runtime.GOMAXPROCS(1)
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: dropTime}))
 	m := &machine{
 		log: log, console: console, consoleFile: "/dev/console",
