@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -77,6 +78,19 @@ func launch(ctx context.Context, p *node.Provider) (answered, error) {
 	return a, err
 }
 
+// launchAtOnce makes machines side by side.
+func launchAtOnce(tb testing.TB, p *node.Provider, number int) []answered {
+	tb.Helper()
+	machines, errs := make([]answered, number), make([]error, number)
+	var launches sync.WaitGroup
+	for i := range number {
+		launches.Go(func() { machines[i], errs[i] = launch(tb.Context(), p) })
+	}
+	launches.Wait()
+	require.NoError(tb, errors.Join(errs...), "gatehouse said:\n%s", shared.out)
+	return machines
+}
+
 // samples are how long something took, each time.
 type samples []time.Duration
 
@@ -127,14 +141,7 @@ func warmUp(b *testing.B, p *node.Provider) {
 // lives makes machines side by side and ends them one after the other.
 func lives(b *testing.B, p *node.Provider, atOnce int) (created, deleted samples) {
 	b.Helper()
-	machines, errs := make([]answered, atOnce), make([]error, atOnce)
-	var launches sync.WaitGroup
-	for i := range atOnce {
-		launches.Go(func() { machines[i], errs[i] = launch(b.Context(), p) })
-	}
-	launches.Wait()
-	for i, m := range machines {
-		require.NoError(b, errs[i])
+	for _, m := range launchAtOnce(b, p, atOnce) {
 		created = append(created, m.took)
 		began := time.Now()
 		require.NoError(b, m.Close(b.Context()), "gatehouse said:\n%s", shared.out)

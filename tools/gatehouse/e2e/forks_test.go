@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -40,14 +39,8 @@ echo given-id $(sed 's/.*"uuid": *"\([-0-9a-f]*\)".*/\1/' /mnt/openstack/latest/
 func forks(t *testing.T, number int) []answered {
 	t.Helper()
 	p := shared.provider(t)
-	machines, errs := make([]answered, number), make([]error, number)
-	var launches sync.WaitGroup
-	for i := range number {
-		launches.Go(func() { machines[i], errs[i] = launch(t.Context(), p) })
-	}
-	launches.Wait()
-	for i, m := range machines {
-		require.NoError(t, errs[i])
+	machines := launchAtOnce(t, p, number)
+	for _, m := range machines {
 		t.Cleanup(func() { assert.NoError(t, m.Close(context.Background())) })
 		require.True(t, shared.forked(t, m.Server()), "machine %s was booted:\n%s", m.Server(), shared.out)
 	}
