@@ -334,6 +334,8 @@ func TestAMachinesFlowsAreBounded(t *testing.T) {
 	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return most >= 512 }, 10*time.Second, time.Millisecond)
 	close(release)
 	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return open == 0 }, 10*time.Second, time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
 	assert.Equal(t, 512, most)
 }
 
