@@ -191,7 +191,7 @@ func BenchmarkTenForks(b *testing.B) {
 	require.NoError(b, os.WriteFile(filepath.Join(data, "gatehouse.yaml"), []byte("cpu_allocation_ratio: 16\nram_allocation_ratio: 1\n"), 0o600))
 	g, err := up(data)
 	require.NoError(b, err)
-	defer func() { require.NoError(b, g.stop()) }()
+	b.Cleanup(func() { require.NoError(b, g.stop()) })
 	require.NoError(b, g.buildImage())
 	p := g.provider(b)
 	var bytesUsed int64
