@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/core/db"
@@ -20,11 +19,7 @@ var migrations embed.FS
 type store struct{ db *sql.DB }
 
 func openStore(ctx context.Context, file string) (*store, error) {
-	schema, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	handle, err := db.Open(ctx, file, schema)
+	handle, err := db.Open(ctx, file, db.Migrations(migrations))
 	if err != nil {
 		return nil, err
 	}
@@ -33,34 +28,7 @@ func openStore(ctx context.Context, file string) (*store, error) {
 
 func (s *store) close() error { return s.db.Close() }
 
-// querier is the database, or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-// row is one row of a result.
-type row interface{ Scan(dest ...any) error }
-
-// collect reads the rows of a query, given as QueryContext returns them.
-func collect[T any](rows *sql.Rows, err error, scan func(row) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var list []T
-	for rows.Next() {
-		item, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, item)
-	}
-	return list, rows.Err()
-}
-
-func scanText(r row) (text string, err error) {
+func scanText(r db.Row) (text string, err error) {
 	err = r.Scan(&text)
 	return text, err
 }

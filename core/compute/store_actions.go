@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/core/db"
 )
 
-func insertAction(ctx context.Context, q querier, a Action) error {
+func insertAction(ctx context.Context, q db.Querier, a Action) error {
 	const insert = `INSERT INTO actions (server_id, request_id, name, user_id, project_id, started_at, finished_at, failure)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	_, err := q.ExecContext(ctx, insert,
@@ -17,7 +19,7 @@ func insertAction(ctx context.Context, q querier, a Action) error {
 	return nil
 }
 
-func scanAction(r row) (a Action, err error) {
+func scanAction(r db.Row) (a Action, err error) {
 	var started, finished int64
 	err = r.Scan(&a.ID, &a.ServerID, &a.RequestID, &a.Name, &a.UserID, &a.ProjectID, &started, &finished, &a.Failure)
 	a.StartedAt, a.FinishedAt = fromMicros(started), fromMicros(finished)
@@ -25,9 +27,8 @@ func scanAction(r row) (a Action, err error) {
 }
 
 func (s *store) actions(ctx context.Context, server string) ([]Action, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, server_id, request_id, name, user_id, project_id, started_at, finished_at, failure
+	list, err := db.Collect(ctx, s.db, scanAction, `SELECT id, server_id, request_id, name, user_id, project_id, started_at, finished_at, failure
 		FROM actions WHERE server_id = $1 ORDER BY id DESC`, server)
-	list, err := collect(rows, err, scanAction)
 	if err != nil {
 		return nil, fmt.Errorf("select actions: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 const attachmentColumns = `id, server_id, volume_id, device, tag, delete_on_termination, state, disk, created_at`
 
-func scanAttachment(r row) (a Attachment, err error) {
+func scanAttachment(r db.Row) (a Attachment, err error) {
 	var created int64
 	err = r.Scan(&a.ID, &a.ServerID, &a.VolumeID, &a.Device, &a.Tag, &a.DeleteOnTermination, &a.State,
 		jsonColumn[Disk]{&a.Disk}, &created)
@@ -24,10 +24,8 @@ func (s *store) attachments(ctx context.Context, server string) ([]Attachment, e
 	return selectAttachments(ctx, s.db, server)
 }
 
-func selectAttachments(ctx context.Context, q querier, server string) ([]Attachment, error) {
-	rows, err := q.QueryContext(ctx,
-		`SELECT `+attachmentColumns+` FROM attachments WHERE server_id = $1 ORDER BY created_at, id`, server)
-	list, err := collect(rows, err, scanAttachment)
+func selectAttachments(ctx context.Context, q db.Querier, server string) ([]Attachment, error) {
+	list, err := db.Collect(ctx, q, scanAttachment, `SELECT `+attachmentColumns+` FROM attachments WHERE server_id = $1 ORDER BY created_at, id`, server)
 	if err != nil {
 		return nil, fmt.Errorf("select attachments: %w", err)
 	}
@@ -41,8 +39,7 @@ func (s *store) attachmentsOf(ctx context.Context, servers []Server) (map[string
 		list, err := s.attachments(ctx, servers[0].ID)
 		return map[string][]Attachment{servers[0].ID: list}, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT `+attachmentColumns+` FROM attachments ORDER BY created_at, id`)
-	list, err := collect(rows, err, scanAttachment)
+	list, err := db.Collect(ctx, s.db, scanAttachment, `SELECT `+attachmentColumns+` FROM attachments ORDER BY created_at, id`)
 	if err != nil {
 		return nil, fmt.Errorf("select attachments: %w", err)
 	}

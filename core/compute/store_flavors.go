@@ -11,7 +11,7 @@ import (
 
 const flavorColumns = `id, name, description, vcpus, memory_mb, disk_gb, ephemeral_gb, swap_mb, rxtx_factor, private, disabled, extra_specs`
 
-func scanFlavor(r row) (f Flavor, err error) {
+func scanFlavor(r db.Row) (f Flavor, err error) {
 	err = r.Scan(&f.ID, &f.Name, &f.Description, &f.VCPUs, &f.MemoryMB, &f.DiskGB, &f.EphemeralGB, &f.SwapMB,
 		&f.RXTXFactor, &f.Private, &f.Disabled, jsonColumn[map[string]string]{&f.ExtraSpecs})
 	return f, err
@@ -52,7 +52,7 @@ func (s *store) insertFlavor(ctx context.Context, f Flavor) error {
 	})
 }
 
-func insertFlavor(ctx context.Context, q querier, f Flavor) error {
+func insertFlavor(ctx context.Context, q db.Querier, f Flavor) error {
 	if f.ExtraSpecs == nil {
 		f.ExtraSpecs = map[string]string{}
 	}
@@ -75,8 +75,7 @@ func insertFlavor(ctx context.Context, q querier, f Flavor) error {
 }
 
 func (s *store) flavors(ctx context.Context) ([]Flavor, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+flavorColumns+` FROM flavors ORDER BY id`)
-	flavors, err := collect(rows, err, scanFlavor)
+	flavors, err := db.Collect(ctx, s.db, scanFlavor, `SELECT `+flavorColumns+` FROM flavors ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("select flavors: %w", err)
 	}
@@ -87,7 +86,7 @@ func (s *store) flavor(ctx context.Context, id string) (Flavor, error) {
 	return selectFlavor(ctx, s.db, id)
 }
 
-func selectFlavor(ctx context.Context, q querier, id string) (Flavor, error) {
+func selectFlavor(ctx context.Context, q db.Querier, id string) (Flavor, error) {
 	f, err := scanFlavor(q.QueryRowContext(ctx, `SELECT `+flavorColumns+` FROM flavors WHERE id = $1`, id))
 	if err = ifNone(err, flavorNotFound(id)); err != nil {
 		return f, fmt.Errorf("select flavor: %w", err)
@@ -120,8 +119,7 @@ func (s *store) changeFlavor(ctx context.Context, id string, change func(*Flavor
 
 // accessibleFlavors are the private flavors that a project may use.
 func (s *store) accessibleFlavors(ctx context.Context, project string) (map[string]bool, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT flavor_id FROM flavor_access WHERE project_id = $1`, project)
-	ids, err := collect(rows, err, scanText)
+	ids, err := db.Collect(ctx, s.db, scanText, `SELECT flavor_id FROM flavor_access WHERE project_id = $1`, project)
 	if err != nil {
 		return nil, fmt.Errorf("select accessible flavors: %w", err)
 	}
@@ -133,8 +131,7 @@ func (s *store) accessibleFlavors(ctx context.Context, project string) (map[stri
 }
 
 func (s *store) flavorAccess(ctx context.Context, id string) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT project_id FROM flavor_access WHERE flavor_id = $1 ORDER BY project_id`, id)
-	return collect(rows, err, scanText)
+	return db.Collect(ctx, s.db, scanText, `SELECT project_id FROM flavor_access WHERE flavor_id = $1 ORDER BY project_id`, id)
 }
 
 func (s *store) addFlavorAccess(ctx context.Context, id, project string) error {

@@ -11,7 +11,7 @@ import (
 
 const keypairColumns = `id, user_id, name, type, public_key, fingerprint, created_at`
 
-func scanKeypair(r row) (k Keypair, err error) {
+func scanKeypair(r db.Row) (k Keypair, err error) {
 	var created int64
 	err = r.Scan(&k.ID, &k.UserID, &k.Name, &k.Type, &k.PublicKey, &k.Fingerprint, &created)
 	k.CreatedAt = fromMicros(created)
@@ -41,8 +41,7 @@ func (s *store) insertKeypair(ctx context.Context, k Keypair, limit int) (id int
 }
 
 func (s *store) keypairs(ctx context.Context, user string) ([]Keypair, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+keypairColumns+` FROM keypairs WHERE user_id = $1 ORDER BY name`, user)
-	return collect(rows, err, scanKeypair)
+	return db.Collect(ctx, s.db, scanKeypair, `SELECT `+keypairColumns+` FROM keypairs WHERE user_id = $1 ORDER BY name`, user)
 }
 
 func (s *store) keypair(ctx context.Context, user, name string) (Keypair, error) {

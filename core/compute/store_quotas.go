@@ -14,11 +14,10 @@ func (s *store) quotas(ctx context.Context, project string, defaults Quotas) (Qu
 		resource string
 		allowed  int
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT resource, allowed FROM quotas WHERE project_id = $1`, project)
-	limits, err := collect(rows, err, func(r row) (l limit, err error) {
+	limits, err := db.Collect(ctx, s.db, func(r db.Row) (l limit, err error) {
 		err = r.Scan(&l.resource, &l.allowed)
 		return l, err
-	})
+	}, `SELECT resource, allowed FROM quotas WHERE project_id = $1`, project)
 	if err != nil {
 		return defaults, fmt.Errorf("select quotas: %w", err)
 	}
@@ -59,7 +58,7 @@ func (s *store) hostUsage(ctx context.Context) (Usage, error) {
 	return usage(ctx, s.db, `WHERE host <> ''`)
 }
 
-func usage(ctx context.Context, q querier, where string, args ...any) (u Usage, err error) {
+func usage(ctx context.Context, q db.Querier, where string, args ...any) (u Usage, err error) {
 	query := `SELECT COUNT(*), COALESCE(SUM(vcpus), 0), COALESCE(SUM(memory_mb), 0) FROM servers ` + where
 	if err := q.QueryRowContext(ctx, query, args...).Scan(&u.Instances, &u.Cores, &u.RAMMB); err != nil {
 		return u, fmt.Errorf("sum servers: %w", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/core/fault"
 )
 
-func scanServer(r row) (server Server, err error) {
+func scanServer(r db.Row) (server Server, err error) {
 	err = r.Scan(jsonColumn[Server]{&server})
 	return server, err
 }
@@ -31,7 +31,7 @@ func (s Server) columns() ([]any, error) {
 }
 
 // putServer inserts a server or replaces it.
-func putServer(ctx context.Context, q querier, server Server) error {
+func putServer(ctx context.Context, q db.Querier, server Server) error {
 	columns, err := server.columns()
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (s *store) server(ctx context.Context, id string) (Server, error) {
 	return selectServer(ctx, s.db, id)
 }
 
-func selectServer(ctx context.Context, q querier, id string) (Server, error) {
+func selectServer(ctx context.Context, q db.Querier, id string) (Server, error) {
 	server, err := scanServer(q.QueryRowContext(ctx, `SELECT server FROM servers WHERE id = $1`, id))
 	if err = ifNone(err, serverNotFound(id)); err != nil {
 		return server, fmt.Errorf("select server: %w", err)
@@ -158,8 +158,7 @@ func (s *store) claim(ctx context.Context, server Server, host string, allow fun
 // that no server has.
 func (s *store) assignAddress(ctx context.Context, server Server, choose func(used map[netip.Addr]bool) (netip.Addr, error)) (Server, error) {
 	err := db.InTx(ctx, s.db, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT address FROM servers WHERE address IS NOT NULL`)
-		addresses, err := collect(rows, err, scanText)
+		addresses, err := db.Collect(ctx, tx, scanText, `SELECT address FROM servers WHERE address IS NOT NULL`)
 		if err != nil {
 			return fmt.Errorf("select addresses: %w", err)
 		}
